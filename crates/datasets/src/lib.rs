@@ -1,0 +1,32 @@
+//! Data sets: where they come from, how they are read, and which images a benchmark is made of.
+//!
+//! This crate knows nothing of networks. It hands out [`ImageSet`]s of 8-bit pixels and
+//! [`Benchmark`](benchmark::Benchmark)s, the named splits that a table is computed over.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! let quick = diffguard_datasets::benchmark::load("quick", Path::new("assets"))?;
+//! let small = quick.limit(200, 0);
+//! println!("{} images of {}", small.id_test.len(), small.id_test.name);
+//! # Ok::<(), diffguard_datasets::Error>(())
+//! ```
+
+pub mod assets;
+pub mod benchmark;
+pub mod cifar;
+pub mod cutmix;
+mod error;
+pub mod fashion_mnist;
+pub mod hash;
+pub mod idx;
+mod image_set;
+pub mod manifest;
+pub mod quick;
+mod random;
+mod toml_file;
+pub mod transforms;
+
+pub use error::{Error, Result};
+pub use image_set::{ImageSet, ImageShape, OUT_OF_DISTRIBUTION};
+pub use quick::{QUICK_CLASSES, TrainingSplit, quick_training_split};

@@ -1,0 +1,107 @@
+//! Guidance: what is made of the network's prediction so that the synthesis follows a label.
+//!
+//! A technique is one file that implements [`Guidance`], one variant of [`GuidanceConfig`] and its line in
+//! [`GuidanceConfig::prepare`].
+
+mod classifier;
+mod classifier_free;
+mod context;
+mod none;
+
+use burn::tensor::Tensor;
+use diffguard_models::NoisePredictor;
+use serde::{Deserialize, Serialize};
+
+pub use classifier::{
+    CleanGrad, CleanGradConfig, CropWeight, GradientPath, log_probability_gradient,
+};
+pub use classifier_free::{ClassifierFree, ClassifierFreeConfig};
+pub use context::GuidanceContext;
+pub use none::Unconditional;
+
+use crate::{Cost, Error, rows::Rows};
+
+/// A step of the synthesis, as a guidance sees it.
+#[derive(Debug)]
+pub struct GuidanceStep<'a> {
+    /// Index of the move that is about to be made.
+    pub index: usize,
+    /// The training step that the network is to be given.
+    pub t: f64,
+    /// `abar` of the level of `x`, in (0, 1).
+    pub abar: f64,
+    /// `x_t`: `[row, channel, height, width]`.
+    pub x: &'a Tensor<4>,
+    /// The samples that take part.
+    pub rows: &'a Rows,
+}
+
+impl GuidanceStep<'_> {
+    /// The network's step of each row, `[row]`.
+    pub fn t(&self) -> Tensor<1> {
+        Tensor::full([self.rows.len()], self.t, &self.x.device())
+    }
+}
+
+/// What a guidance answers.
+#[derive(Debug)]
+pub struct Prediction {
+    /// The noise from which the implied image is taken (and clipped, where that is asked for), shaped as `x`.
+    pub eps: Tensor<4>,
+    /// What is subtracted from the noise AFTER clipping, `s sqrt(1 - abar) grad log p`, shaped as `x`.
+    pub shift: Option<Tensor<4>>,
+    /// Rows that went through the networks for it.
+    pub cost: Cost,
+}
+
+/// A way to make a synthesis follow labels.
+pub trait Guidance {
+    /// Predicts the noise in `step.x`, guided.
+    ///
+    /// # Errors
+    /// When the step's rows do not belong to the batch that the guidance was prepared for.
+    fn predict(
+        &self,
+        network: &dyn NoisePredictor,
+        step: &GuidanceStep<'_>,
+    ) -> Result<Prediction, Error>;
+}
+
+/// A choice of guidance: `{ kind = "classifier-free", scale = 3.0, dsg_cut = 0.2 }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum GuidanceConfig {
+    /// The unconditional reconstruction.
+    None {},
+    /// Classifier-free guidance (P eq. 5), with distinct semantic guidance (P tech 3) where `dsg_cut` is given.
+    ClassifierFree(ClassifierFreeConfig),
+    /// Classifier guidance (P eq. 4) with Clean Grad (P tech 1).
+    Classifier(CleanGradConfig),
+}
+
+impl GuidanceConfig {
+    /// Makes the guidance of one batch.
+    ///
+    /// # Errors
+    /// When a setting is out of range or means nothing for this network, or a network or label that it needs is
+    /// missing.
+    pub fn prepare<'a>(
+        &self,
+        context: &'a GuidanceContext<'a>,
+    ) -> Result<Box<dyn Guidance + 'a>, Error> {
+        Ok(match self {
+            Self::None {} => Box::new(Unconditional),
+            Self::ClassifierFree(config) => Box::new(ClassifierFree::new(config, context)?),
+            Self::Classifier(config) => Box::new(CleanGrad::new(config, context)?),
+        })
+    }
+
+    /// Whether the classifier under protection takes part.
+    pub fn needs_classifier(&self) -> bool {
+        match self {
+            Self::None {} => false,
+            Self::ClassifierFree(config) => config.dsg_cut.is_some(),
+            Self::Classifier(_) => true,
+        }
+    }
+}

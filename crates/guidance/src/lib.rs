@@ -1,0 +1,45 @@
+//! The method of DiffGuard (Gao et al., ICCV 2023): an image is inverted to noise, synthesised again under
+//! the label that a classifier gives it, and compared with what came out.
+//!
+//! The way through the crate is the way of an image:
+//!
+//! 1. [`schedule`] and [`spacing`]: the noise levels, and the few of them that are visited; [`trajectory`]: the moves
+//!    between them, upward and downward;
+//! 2. [`inversion`] (P eq. 6): from the image up to noise, with [`early_stop`];
+//! 3. [`synthesis`] (P eq. 3): from there down to an image, under a [`guidance`]: classifier-free (P eq. 5) with
+//!    distinct semantic guidance ([`grad_cam`]), or by a classifier (P eq. 4) with Clean Grad and [`cutouts`]; the class
+//!    to follow is one of the [`labels`];
+//! 4. [`similarity`]: how alike the two are.
+//!
+//! "P" is the paper, "the authors" its published code and configurations. Images are `[batch, channel, height, width]`
+//! in [-1, 1] unless said otherwise. A sample's result does not depend on the batch it is in.
+
+mod cost;
+pub mod cutouts;
+pub mod ddim;
+pub mod early_stop;
+mod error;
+pub mod grad_cam;
+pub mod guidance;
+pub mod inversion;
+pub mod labels;
+pub mod nearest;
+mod random;
+mod rows;
+pub mod schedule;
+pub mod similarity;
+pub mod spacing;
+pub mod synthesis;
+pub mod trajectory;
+
+pub use cost::Cost;
+pub use error::Error;
+pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
+pub use inversion::{InversionConfig, Inverted, Step, invert};
+pub use labels::LabelSource;
+pub use rows::Rows;
+pub use schedule::{Schedule, ScheduleConfig};
+pub use similarity::{SIMILARITIES, Similarity, SimilarityName, View};
+pub use spacing::SpacingConfig;
+pub use synthesis::{Start, SynthesisConfig, Synthesised, synthesise};
+pub use trajectory::{Move, Trajectory};

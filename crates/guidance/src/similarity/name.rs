@@ -1,0 +1,84 @@
+//! A similarity by name, as an experiment asks for it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{SIMILARITIES, Similarity};
+use crate::Error;
+
+/// The name of one of the [`SIMILARITIES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SimilarityName(&'static str);
+
+impl SimilarityName {
+    /// The similarity of that name.
+    pub fn similarity(self) -> &'static Similarity {
+        // A name is only ever made from the list.
+        SIMILARITIES
+            .iter()
+            .find(|s| s.name == self.0)
+            .unwrap_or(&SIMILARITIES[0])
+    }
+
+    /// The name as it is written.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl FromStr for SimilarityName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(found) = SIMILARITIES.iter().find(|s| s.name == text) {
+            return Ok(Self(found.name));
+        }
+        let names = || SIMILARITIES.iter().map(|s| s.name);
+        let nearest = names()
+            .min_by_key(|name| edits(name, text))
+            .unwrap_or_default();
+        let all: Vec<&str> = names().collect();
+        Err(Error::UnknownSimilarity {
+            name: text.into(),
+            hint: format!("did you mean `{nearest}`? There are: {}", all.join(", ")),
+        })
+    }
+}
+
+impl TryFrom<String> for SimilarityName {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<SimilarityName> for String {
+    fn from(name: SimilarityName) -> Self {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for SimilarityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Number of single-character edits between two words (Levenshtein 1966).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let best = (diagonal + usize::from(from != *to))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[b.len()]
+}

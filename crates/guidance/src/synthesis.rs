@@ -1,0 +1,222 @@
+//! The synthesis: DDIM from a latent back to an image, under a guidance (P eq. 3).
+
+use std::cmp::Reverse;
+
+use burn::tensor::{Tensor, TensorData};
+use diffguard_models::NoisePredictor;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Cost, Error,
+    ddim::{implied_image, implied_noise, recompose},
+    guidance::{Guidance, GuidanceStep},
+    inversion::{Inverted, Step, in_batch_order},
+    random,
+    rows::Rows,
+    trajectory::{Move, Trajectory},
+};
+
+/// How images are synthesised.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SynthesisConfig {
+    /// Clamp the implied image to [-1, 1] and derive the noise from it again, before classifier guidance (false; the
+    /// authors do for pixel models, not for latent ones).
+    pub clip_denoised: bool,
+    /// Share of fresh noise in each step, 0 (deterministic DDIM) to 1 (as DDPM).
+    pub eta: f64,
+    /// With a stop at index `r` the synthesis starts at `r + lead - 1` (see [`Trajectory::start_after`]); where it
+    /// is not given, at the level where the inversion ended. The authors use 3 with early stop.
+    pub lead: Option<usize>,
+    /// Seed of the fresh noise (only with `eta` above 0).
+    pub seed: u64,
+}
+
+/// Where the samples of a batch start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// `[batch, channel, height, width]`.
+    pub latent: Tensor<4>,
+    /// Index of the first move of each sample.
+    pub indices: Vec<usize>,
+    /// An identity of each sample that does not depend on its batch, for the random streams; needed with `eta` above
+    /// 0 only.
+    pub samples: Option<Vec<u64>>,
+}
+
+impl Start {
+    /// Each sample starts where its inversion stopped, with the given lead (see [`Trajectory::start_after`]).
+    pub fn after(inverted: &Inverted, trajectory: &Trajectory, lead: Option<usize>) -> Self {
+        let start = |stop: &usize| trajectory.start_after(*stop, lead);
+        Self {
+            latent: inverted.latent.clone(),
+            indices: inverted.stops.iter().map(start).collect(),
+            samples: None,
+        }
+    }
+
+    /// All samples start at the same index, deterministically.
+    pub fn at(latent: Tensor<4>, index: usize) -> Self {
+        let [batch, ..] = latent.dims();
+        Self {
+            latent,
+            indices: vec![index; batch],
+            samples: None,
+        }
+    }
+}
+
+/// Synthesised images.
+#[derive(Debug, Clone)]
+pub struct Synthesised {
+    /// `[batch, channel, height, width]`; may leave [-1, 1], clamp before comparing.
+    pub image: Tensor<4>,
+    /// Rows that went through the networks.
+    pub cost: Cost,
+}
+
+/// DDIM synthesis, P eq. 3: `x_prev = sqrt(abar_prev) x0hat + sqrt(1 - abar_prev - sigma^2) eps'` plus fresh noise of
+/// deviation `sigma` (0 by default), with the `eps'` that `guidance` makes of the network's prediction.
+///
+/// Samples that start at a lower index join when the others have come down to it: every row of every batch is work
+/// that has to be done, and all rows of a batch share one noise level.
+///
+/// # Errors
+/// When a start does not exist, the lists do not fit the batch, `eta` is outside [0, 1], or the guidance refuses.
+pub fn synthesise(
+    network: &dyn NoisePredictor,
+    trajectory: &Trajectory,
+    config: &SynthesisConfig,
+    guidance: &dyn Guidance,
+    start: Start,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Synthesised, Error> {
+    check(&start, config, trajectory)?;
+    let device = start.latent.device();
+    let batch = start.indices.len();
+    let mut cost = Cost::default();
+    let mut order: Vec<usize> = (0..batch).collect();
+    order.sort_by_key(|position| Reverse(start.indices[*position]));
+    let Some(highest) = order.first().map(|position| start.indices[*position]) else {
+        return Ok(Synthesised {
+            image: start.latent,
+            cost,
+        });
+    };
+    let waiting = Rows::new(order.clone(), batch, &device).select(&start.latent);
+    let mut rows = Rows::new(Vec::new(), batch, &device);
+    let mut x = waiting.clone();
+
+    for index in (0..=highest).rev() {
+        let present = order.partition_point(|position| start.indices[*position] >= index);
+        if present > rows.len() {
+            let joining = waiting.clone().narrow(0, rows.len(), present - rows.len());
+            x = if rows.is_empty() {
+                joining
+            } else {
+                Tensor::cat(vec![x, joining], 0)
+            };
+            rows = Rows::new(order[..present].to_vec(), batch, &device);
+        }
+
+        let step = trajectory.synthesis()[index];
+        let prediction = guidance.predict(
+            network,
+            &GuidanceStep {
+                index,
+                t: step.t,
+                abar: step.from,
+                x: &x,
+                rows: &rows,
+            },
+        )?;
+        cost += prediction.cost;
+        let mut eps = prediction.eps;
+        let mut x0hat = implied_image(x.clone(), eps.clone(), step.from);
+        if config.clip_denoised {
+            x0hat = x0hat.clamp(-1.0, 1.0);
+            eps = implied_noise(x.clone(), x0hat.clone(), step.from);
+        }
+        if let Some(shift) = prediction.shift {
+            eps = eps - shift;
+            x0hat = implied_image(x, eps.clone(), step.from);
+        }
+        let sigma = sigma(config.eta, step);
+        x = recompose(x0hat.clone(), eps.clone(), step.to, sigma);
+        if let Some(samples) = start.samples.as_deref().filter(|_| sigma > 0.0) {
+            x = x.clone() + fresh_noise(&x, config.seed, samples, &rows, index) * sigma;
+        }
+        observe(&Step {
+            index,
+            rows: &rows,
+            x: &x,
+            x0hat: &x0hat,
+            eps: &eps,
+        });
+    }
+
+    Ok(Synthesised {
+        image: in_batch_order(x, &order),
+        cost,
+    })
+}
+
+/// Deviation of the fresh noise (Song et al. 2021, eq. 16).
+fn sigma(eta: f64, step: Move) -> f64 {
+    eta * ((1.0 - step.to) / (1.0 - step.from) * (1.0 - step.from / step.to))
+        .max(0.0)
+        .sqrt()
+}
+
+fn fresh_noise(x: &Tensor<4>, seed: u64, samples: &[u64], rows: &Rows, index: usize) -> Tensor<4> {
+    let shape = x.dims();
+    let each = shape[1..].iter().product();
+    let mut values = Vec::with_capacity(shape[0] * each);
+    for position in rows.positions() {
+        let mut stream = random::stream(seed, b"ddim-eta", samples[*position], index as u64);
+        random::append_normal(&mut stream, each, &mut values);
+    }
+    Tensor::from_data(TensorData::new(values, shape), &x.device())
+}
+
+fn check(start: &Start, config: &SynthesisConfig, trajectory: &Trajectory) -> Result<(), Error> {
+    let [batch, ..] = start.latent.dims();
+    let samples = start.samples.as_ref().map_or(batch, Vec::len);
+    if start.indices.len() != batch || samples != batch {
+        return Err(Error::Shape {
+            what: "start of a synthesis",
+            expected: format!("an index and an identity for each of {batch} samples"),
+            got: format!("{} indices and {samples} identities", start.indices.len()),
+        });
+    }
+    if let Some(index) = start
+        .indices
+        .iter()
+        .find(|index| **index >= trajectory.len())
+    {
+        return Err(Error::Setting {
+            setting: "start index",
+            value: index.to_string(),
+            reason: format!(
+                "the spacing has the indices 0 to {}",
+                trajectory.len().saturating_sub(1)
+            ),
+        });
+    }
+    let eta_error = |reason: &str| {
+        Err(Error::Setting {
+            setting: "eta",
+            value: config.eta.to_string(),
+            reason: reason.into(),
+        })
+    };
+    if !(0.0..=1.0).contains(&config.eta) {
+        return eta_error("it has to lie between 0 (deterministic) and 1");
+    }
+    if config.eta > 0.0 && start.samples.is_none() {
+        return eta_error(
+            "fresh noise is drawn by sample: give the samples' identities, or set it to 0",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Small stand-ins for networks.
+#![allow(dead_code)]
+
+use std::sync::Mutex;
+
+use burn::tensor::{Device, Int, Tensor, activation::silu, module::conv2d, ops::ConvOptions};
+use diffguard_models::{Classifier, NoisePredictor};
+
+use super::{Oracle, uniform};
+
+/// Answers with recorded predictions, one call after the other; checks the steps that it is given.
+pub struct Replay {
+    /// For each call: the step, eps under the label, eps under the null label.
+    pub calls: Vec<(f64, Option<Tensor<4>>, Option<Tensor<4>>)>,
+    pub null: usize,
+    pub made: Mutex<usize>,
+}
+
+impl Replay {
+    pub fn new(calls: Vec<(f64, Option<Tensor<4>>, Option<Tensor<4>>)>, null: usize) -> Self {
+        Self {
+            calls,
+            null,
+            made: Mutex::new(0),
+        }
+    }
+}
+
+impl NoisePredictor for Replay {
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
+        let mut made = self.made.lock().unwrap();
+        let (step, under_label, under_null) = &self.calls[*made];
+        *made += 1;
+        for got in t.to_data().iter::<f64>() {
+            assert_eq!(got, *step, "step of call {}", *made);
+        }
+        let [rows, ..] = x_t.dims();
+        let labels: Vec<i64> = match label {
+            None => vec![self.null as i64; rows],
+            Some(labels) => labels.to_data().iter::<i64>().collect(),
+        };
+        let mut seen = [0, 0];
+        let answers = labels
+            .iter()
+            .map(|label| {
+                let null = *label == self.null as i64;
+                let source = if null { under_null } else { under_label };
+                let source = source.clone().expect("no such prediction was recorded");
+                let row = seen[usize::from(null)];
+                seen[usize::from(null)] += 1;
+                source.narrow(0, row, 1)
+            })
+            .collect();
+        Tensor::cat(answers, 0)
+    }
+
+    fn num_classes(&self) -> usize {
+        self.null
+    }
+
+    fn null_label(&self) -> Option<usize> {
+        Some(self.null)
+    }
+}
+
+/// A smooth function of image, step and label that counts the rows that it is given.
+pub struct Counting {
+    pub rows: Mutex<Vec<usize>>,
+    pub null: Option<usize>,
+}
+
+impl Counting {
+    pub fn new(null: Option<usize>) -> Self {
+        Self {
+            rows: Mutex::default(),
+            null,
+        }
+    }
+
+    pub fn total(&self) -> usize {
+        self.rows.lock().unwrap().iter().sum()
+    }
+}
+
+impl NoisePredictor for Counting {
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
+        let [rows, ..] = x_t.dims();
+        self.rows.lock().unwrap().push(rows);
+        let t = t.reshape([rows, 1, 1, 1]) / 500.0;
+        let label = match label {
+            None => Tensor::full([rows, 1, 1, 1], 10.0, &x_t.device()),
+            Some(label) => label.float().reshape([rows, 1, 1, 1]),
+        };
+        (x_t * 0.9 + t + label * 0.05).sin()
+    }
+
+    fn num_classes(&self) -> usize {
+        10
+    }
+
+    fn null_label(&self) -> Option<usize> {
+        self.null
+    }
+}
+
+/// Two convolutions, SiLU, average pooling and a linear layer: the oracles' small classifier.
+pub struct SmallClassifier {
+    c1: (Tensor<4>, Tensor<1>),
+    c2: (Tensor<4>, Tensor<1>),
+    fc: (Tensor<2>, Tensor<1>),
+    mean: Tensor<4>,
+    std: Tensor<4>,
+    side: usize,
+    pub rows: Mutex<Vec<usize>>,
+}
+
+impl SmallClassifier {
+    pub fn of(oracle: &Oracle) -> Self {
+        let statistic = |name: &str| {
+            let values: Vec<f32> = oracle.config["classifier"][name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_f64().unwrap() as f32)
+                .collect();
+            Tensor::<1>::from_floats(values.as_slice(), &Device::flex()).reshape([1, 3, 1, 1])
+        };
+        Self {
+            c1: (
+                oracle.tensor("weights.classifier.c1.weight"),
+                oracle.tensor("weights.classifier.c1.bias"),
+            ),
+            c2: (
+                oracle.tensor("weights.classifier.c2.weight"),
+                oracle.tensor("weights.classifier.c2.bias"),
+            ),
+            fc: (
+                oracle.tensor("weights.classifier.fc.weight"),
+                oracle.tensor("weights.classifier.fc.bias"),
+            ),
+            mean: statistic("mean"),
+            std: statistic("std"),
+            side: 32,
+            rows: Mutex::default(),
+        }
+    }
+
+    /// Fixed random weights for one-channel images.
+    pub fn random(side: usize) -> Self {
+        let device = Device::flex();
+        Self {
+            c1: (uniform([8, 1, 3, 3], 11) * 0.8, Tensor::zeros([8], &device)),
+            c2: (
+                uniform([16, 8, 3, 3], 12) * 0.3,
+                Tensor::zeros([16], &device),
+            ),
+            fc: (uniform([10, 16], 13) * 1.7, Tensor::zeros([10], &device)),
+            mean: Tensor::zeros([1, 1, 1, 1], &device),
+            std: Tensor::ones([1, 1, 1, 1], &device),
+            side,
+            rows: Mutex::default(),
+        }
+    }
+}
+
+impl Classifier for SmallClassifier {
+    fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
+        self.rows.lock().unwrap().push(image.dims()[0]);
+        let image = ((image + 1.0) / 2.0 - self.mean.clone()) / self.std.clone();
+        let x = silu(conv2d(
+            image,
+            self.c1.0.clone(),
+            Some(self.c1.1.clone()),
+            ConvOptions::new([1, 1], [1, 1], [1, 1], 1),
+        ));
+        silu(conv2d(
+            x,
+            self.c2.0.clone(),
+            Some(self.c2.1.clone()),
+            ConvOptions::new([2, 2], [1, 1], [1, 1], 1),
+        ))
+    }
+
+    fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
+        activations.mean_dims(&[2, 3]).flatten(1, 3)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        features.matmul(self.fc.0.clone().transpose()) + self.fc.1.clone().unsqueeze()
+    }
+
+    fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
+        self.fc.clone()
+    }
+
+    fn num_classes(&self) -> usize {
+        10
+    }
+
+    fn input_side(&self) -> usize {
+        self.side
+    }
+}

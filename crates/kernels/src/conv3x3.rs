@@ -1,0 +1,266 @@
+//! 3x3 convolution, stride 1, padding 1: im2col into a buffer that stays in the second-level cache, then a
+//! matrix product; forward, input gradient and weight gradient.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use rayon::prelude::*;
+
+use crate::extension::KernelOps;
+use crate::is_flex;
+
+/// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, 3, 3]`, stride 1, zero padding 1, and adds
+/// `bias` `[out]`: `[batch, out, height, width]`.
+pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    if is_flex(&x.device()) {
+        Tensor::from_dispatch(<Dispatch as KernelOps>::conv3x3(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            bias.into_dispatch(),
+        ))
+    } else {
+        conv2d(
+            x,
+            weight,
+            Some(bias),
+            ConvOptions::new([1, 1], [1, 1], [1, 1], 1),
+        )
+    }
+}
+
+/// Sizes of one convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub batch: usize,
+    pub channels_in: usize,
+    pub channels_out: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Shape {
+    fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Images a matrix product takes at once: enough columns to fill the micro-kernel on small images.
+    fn unit(&self) -> usize {
+        (196 / self.pixels()).clamp(1, 8)
+    }
+}
+
+/// Fixed number of images whose weight gradients are summed together, whatever the number of threads.
+const GRADIENT_UNIT: usize = 16;
+
+/// Writes the nine shifted copies of every channel of one image, `[channel * 9, pixels]` with row stride `stride`.
+#[inline(always)]
+fn im2col(
+    image: &[f32],
+    columns: &mut [f32],
+    channels: usize,
+    height: usize,
+    width: usize,
+    stride: usize,
+) {
+    let pixels = height * width;
+    for c in 0..channels {
+        let plane = &image[c * pixels..(c + 1) * pixels];
+        for ky in 0..3 {
+            for kx in 0..3 {
+                let row = &mut columns[((c * 3 + ky) * 3 + kx) * stride..][..pixels];
+                for y in 0..height {
+                    let line = &mut row[y * width..(y + 1) * width];
+                    let source = y + ky;
+                    if source == 0 || source > height {
+                        line.fill(0.0);
+                        continue;
+                    }
+                    let from = &plane[(source - 1) * width..source * width];
+                    match kx {
+                        0 => {
+                            line[0] = 0.0;
+                            line[1..].copy_from_slice(&from[..width - 1]);
+                        }
+                        1 => line.copy_from_slice(from),
+                        _ => {
+                            line[..width - 1].copy_from_slice(&from[1..]);
+                            line[width - 1] = 0.0;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Row-major `dst[m, n] (+)= a[m, k] * b[k, n]` with the given row and column strides of a and b.
+#[allow(clippy::too_many_arguments)]
+fn matmul(
+    (m, n, k): (usize, usize, usize),
+    dst: &mut [f32],
+    accumulate: bool,
+    a: &[f32],
+    (a_row, a_column): (usize, usize),
+    b: &[f32],
+    (b_row, b_column): (usize, usize),
+) {
+    assert!(dst.len() >= m * n);
+    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
+    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
+    // SAFETY: the assertions above keep every element that these strides reach inside its slice.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst.as_mut_ptr(),
+            1,
+            n as isize,
+            accumulate,
+            a.as_ptr(),
+            a_column as isize,
+            a_row as isize,
+            b.as_ptr(),
+            b_column as isize,
+            b_row as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        )
+    }
+}
+
+/// `y = conv(x, weight) + bias`, all row-major.
+pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> Vec<f32> {
+    let (pixels, unit) = (shape.pixels(), shape.unit());
+    let depth = shape.channels_in * 9;
+    let mut y = vec![0f32; shape.batch * shape.channels_out * pixels];
+    y.par_chunks_mut(unit * shape.channels_out * pixels)
+        .zip(x.par_chunks(unit * shape.channels_in * pixels))
+        .for_each_init(
+            || {
+                (
+                    vec![0f32; depth * unit * pixels],
+                    vec![0f32; shape.channels_out * unit * pixels],
+                )
+            },
+            |(columns, product), (y, x)| {
+                let images = x.len() / (shape.channels_in * pixels);
+                let stride = images * pixels;
+                for (i, image) in x.chunks_exact(shape.channels_in * pixels).enumerate() {
+                    im2col(
+                        image,
+                        &mut columns[i * pixels..],
+                        shape.channels_in,
+                        shape.height,
+                        shape.width,
+                        stride,
+                    );
+                }
+                matmul(
+                    (shape.channels_out, stride, depth),
+                    product,
+                    false,
+                    weight,
+                    (depth, 1),
+                    columns,
+                    (stride, 1),
+                );
+                for (i, image) in y.chunks_exact_mut(shape.channels_out * pixels).enumerate() {
+                    for (o, plane) in image.chunks_exact_mut(pixels).enumerate() {
+                        let from = &product[o * stride + i * pixels..][..pixels];
+                        let offset = bias.map_or(0.0, |bias| bias[o]);
+                        for (y, p) in plane.iter_mut().zip(from) {
+                            *y = p + offset;
+                        }
+                    }
+                }
+            },
+        );
+    y
+}
+
+/// Gradient with respect to x: the convolution of `dy` with the weight turned by 180 degrees and its channel
+/// axes swapped.
+pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+    let mut turned = vec![0f32; weight.len()];
+    for o in 0..shape.channels_out {
+        for i in 0..shape.channels_in {
+            for k in 0..9 {
+                turned[(i * shape.channels_out + o) * 9 + 8 - k] =
+                    weight[(o * shape.channels_in + i) * 9 + k];
+            }
+        }
+    }
+    let swapped = Shape {
+        channels_in: shape.channels_out,
+        channels_out: shape.channels_in,
+        ..shape
+    };
+    forward(dy, &turned, None, swapped)
+}
+
+/// Gradients with respect to weight and bias.
+pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>, Vec<f32>) {
+    let (pixels, unit) = (shape.pixels(), shape.unit());
+    let depth = shape.channels_in * 9;
+    let weights = shape.channels_out * depth;
+    let parts: Vec<(Vec<f32>, Vec<f32>)> = x
+        .par_chunks(GRADIENT_UNIT * shape.channels_in * pixels)
+        .zip(dy.par_chunks(GRADIENT_UNIT * shape.channels_out * pixels))
+        .map(|(x, dy)| {
+            let mut columns = vec![0f32; depth * unit * pixels];
+            let mut rows = vec![0f32; shape.channels_out * unit * pixels];
+            let mut dw = vec![0f32; weights];
+            let mut db = vec![0f32; shape.channels_out];
+            for (x, dy) in x
+                .chunks(unit * shape.channels_in * pixels)
+                .zip(dy.chunks(unit * shape.channels_out * pixels))
+            {
+                let images = x.len() / (shape.channels_in * pixels);
+                let stride = images * pixels;
+                for (i, image) in x.chunks_exact(shape.channels_in * pixels).enumerate() {
+                    im2col(
+                        image,
+                        &mut columns[i * pixels..],
+                        shape.channels_in,
+                        shape.height,
+                        shape.width,
+                        stride,
+                    );
+                }
+                for (i, image) in dy.chunks_exact(shape.channels_out * pixels).enumerate() {
+                    for (o, plane) in image.chunks_exact(pixels).enumerate() {
+                        rows[o * stride + i * pixels..][..pixels].copy_from_slice(plane);
+                        db[o] += plane.iter().sum::<f32>();
+                    }
+                }
+                matmul(
+                    (shape.channels_out, depth, stride),
+                    &mut dw,
+                    true,
+                    &rows,
+                    (stride, 1),
+                    &columns,
+                    (1, stride),
+                );
+            }
+            (dw, db)
+        })
+        .collect();
+    let mut dw = vec![0f32; weights];
+    let mut db = vec![0f32; shape.channels_out];
+    for (part_w, part_b) in &parts {
+        dw.iter_mut()
+            .zip(part_w)
+            .for_each(|(sum, part)| *sum += part);
+        db.iter_mut()
+            .zip(part_b)
+            .for_each(|(sum, part)| *sum += part);
+    }
+    (dw, db)
+}

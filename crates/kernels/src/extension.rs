@@ -1,0 +1,258 @@
+//! The kernels as operations of burn's `flex` backend and of its autodiff decorator.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{DType, TensorData};
+
+use crate::{conv3x3, norm_silu};
+
+/// What the fused kernels ask of a backend.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait KernelOps: Backend {
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn norm_silu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+}
+
+type Primitive = FloatTensor<Flex>;
+
+/// The tensor's values, row-major; a copy only where the layout asks for one.
+fn contiguous(tensor: &Primitive) -> Primitive {
+    assert_eq!(tensor.dtype(), DType::F32, "the CPU kernels compute in f32");
+    if tensor.as_slice::<f32>().is_some() {
+        tensor.clone()
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+fn values(tensor: &Primitive) -> &[f32] {
+    tensor.as_slice::<f32>().expect("made contiguous f32 above")
+}
+
+fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> Primitive {
+    Primitive::from_data(TensorData::new(values, shape.into()))
+}
+
+fn conv_shape(x: &Primitive, weight: &Primitive) -> conv3x3::Shape {
+    let [batch, channels_in, height, width] = x.shape().dims();
+    let [channels_out, weight_in, kh, kw] = weight.shape().dims();
+    assert_eq!(
+        (weight_in, kh, kw),
+        (channels_in, 3, 3),
+        "conv3x3: weight does not fit the input"
+    );
+    conv3x3::Shape {
+        batch,
+        channels_in,
+        channels_out,
+        height,
+        width,
+    }
+}
+
+fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
+    let [batch, channels, height, width] = x.shape().dims();
+    assert_eq!(
+        channels % groups,
+        0,
+        "norm_silu: {channels} channels do not split into {groups} groups"
+    );
+    norm_silu::Shape {
+        batch,
+        channels,
+        pixels: height * width,
+        groups,
+        epsilon,
+    }
+}
+
+impl KernelOps for Flex {
+    fn conv3x3(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
+        let shape = conv_shape(&x, &weight);
+        let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
+        let y = conv3x3::forward(values(&x), values(&weight), Some(values(&bias)), shape);
+        tensor(
+            y,
+            [shape.batch, shape.channels_out, shape.height, shape.width],
+        )
+    }
+
+    fn norm_silu(
+        x: Primitive,
+        scale: Primitive,
+        shift: Primitive,
+        groups: usize,
+        epsilon: f32,
+    ) -> Primitive {
+        let shape = norm_shape(&x, groups, epsilon);
+        let (x, scale, shift) = (contiguous(&x), contiguous(&scale), contiguous(&shift));
+        let dims: [usize; 4] = x.shape().dims();
+        tensor(
+            norm_silu::forward(values(&x), values(&scale), values(&shift), shape),
+            dims,
+        )
+    }
+}
+
+impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Conv3x3;
+
+        impl Backward<Flex, 3> for Conv3x3 {
+            type State = (NodeId, NodeId);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
+                let [node_x, node_weight, node_bias] = ops.parents;
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(ops.state.0));
+                let weight =
+                    contiguous(&checkpointer.retrieve_node_output::<Primitive>(ops.state.1));
+                let shape = conv_shape(&x, &weight);
+                if let Some(node) = node_x {
+                    let dx = conv3x3::input_gradient(values(&dy), values(&weight), shape);
+                    let dims = [shape.batch, shape.channels_in, shape.height, shape.width];
+                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                }
+                if node_weight.is_some() || node_bias.is_some() {
+                    let (dw, db) = conv3x3::weight_gradient(values(&x), values(&dy), shape);
+                    if let Some(node) = node_weight {
+                        let dims = [shape.channels_out, shape.channels_in, 3, 3];
+                        grads.register::<Flex>(node.id, tensor(dw, dims));
+                    }
+                    if let Some(node) = node_bias {
+                        grads.register::<Flex>(node.id, tensor(db, [shape.channels_out]));
+                    }
+                }
+            }
+        }
+
+        match Conv3x3
+            .prepare::<C>([x.node(), weight.node(), bias.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
+                prep.finish(
+                    state,
+                    Flex::conv3x3(
+                        x.into_primitive(),
+                        weight.into_primitive(),
+                        bias.into_primitive(),
+                    ),
+                )
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::conv3x3(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+            )),
+        }
+    }
+
+    fn norm_silu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct NormSilu;
+
+        impl Backward<Flex, 3> for NormSilu {
+            type State = (NodeId, NodeId, NodeId, usize, f32);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
+                let [node_x, node_scale, node_shift] = ops.parents;
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let (x, scale, shift, groups, epsilon) = ops.state;
+                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
+                let scale = contiguous(&checkpointer.retrieve_node_output::<Primitive>(scale));
+                let shift = contiguous(&checkpointer.retrieve_node_output::<Primitive>(shift));
+                let shape = norm_shape(&x, groups, epsilon);
+                let dims: [usize; 4] = x.shape().dims();
+                let (dx, dscale, dshift) = norm_silu::backward(
+                    values(&x),
+                    values(&scale),
+                    values(&shift),
+                    values(&dy),
+                    shape,
+                );
+                if let Some(node) = node_x {
+                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                }
+                if let Some(node) = node_scale {
+                    grads.register::<Flex>(node.id, tensor(dscale, [shape.batch, shape.channels]));
+                }
+                if let Some(node) = node_shift {
+                    grads.register::<Flex>(node.id, tensor(dshift, [shape.batch, shape.channels]));
+                }
+            }
+        }
+
+        match NormSilu
+            .prepare::<C>([x.node(), scale.node(), shift.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = (
+                    prep.checkpoint(&x),
+                    prep.checkpoint(&scale),
+                    prep.checkpoint(&shift),
+                    groups,
+                    epsilon,
+                );
+                prep.finish(
+                    state,
+                    Flex::norm_silu(
+                        x.into_primitive(),
+                        scale.into_primitive(),
+                        shift.into_primitive(),
+                        groups,
+                        epsilon,
+                    ),
+                )
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::norm_silu(
+                x.into_primitive(),
+                scale.into_primitive(),
+                shift.into_primitive(),
+                groups,
+                epsilon,
+            )),
+        }
+    }
+}

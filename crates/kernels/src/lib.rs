@@ -1,0 +1,25 @@
+//! CPU kernels behind burn's extension point, for the shapes on which a small U-Net spends its time.
+//!
+//! Each kernel is one function of tensors that works on every device: on the `flex` CPU backend it runs the
+//! fused code of this crate, forward and backward; elsewhere it is composed of burn's own operations, so a
+//! network is written once. Results do not depend on the number of threads: work is cut into fixed units and
+//! sums are taken in a fixed order.
+
+mod conv3x3;
+mod extension;
+mod norm_silu;
+mod simd;
+
+use burn::backend::DispatchDevice;
+use burn::tensor::Device;
+
+pub use conv3x3::conv3x3;
+pub use norm_silu::norm_silu;
+
+/// Whether the fused CPU code serves this device.
+fn is_flex(device: &Device) -> bool {
+    matches!(
+        device.clone().inner().as_dispatch(),
+        DispatchDevice::Flex(_)
+    )
+}

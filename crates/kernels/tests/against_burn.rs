@@ -1,0 +1,136 @@
+//! The fused kernels against the same formulas composed of burn's operations, forward and backward.
+
+use burn::tensor::activation::silu;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Tensor};
+use diffguard_kernels::{conv3x3, norm_silu};
+
+fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+}
+
+/// Largest difference as a share of the largest value.
+fn deviation<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>) -> f32 {
+    let scale: f32 = theirs.clone().abs().max().into_scalar();
+    let worst: f32 = (ours - theirs).abs().max().into_scalar();
+    worst / scale.max(1e-6)
+}
+
+/// Runs `f` on leaves and returns its result and the gradients of a fixed weighting of it.
+fn with_gradients<const N: usize>(
+    leaves: [Tensor<4>; N],
+    weighting: &Tensor<4>,
+    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+) -> Vec<Tensor<4>> {
+    let leaves = leaves.map(|leaf| leaf.autodiff().require_grad());
+    let y = f(leaves.clone());
+    let gradients = (y.clone() * weighting.clone()).sum().backward();
+    let mut all = vec![y.without_autodiff()];
+    all.extend(
+        leaves
+            .iter()
+            .map(|leaf| leaf.grad(&gradients).expect("every leaf takes part")),
+    );
+    all
+}
+
+#[test]
+fn convolution() {
+    let device = Device::flex();
+    device.seed(1);
+    // Sizes at and off the unit boundaries: one image and several a matrix product, odd sides, a single column.
+    for (batch, channels_in, channels_out, height, width) in [
+        (3, 5, 7, 14, 14),
+        (19, 4, 6, 7, 7),
+        (2, 3, 2, 28, 28),
+        (33, 2, 3, 5, 1),
+        (1, 1, 1, 1, 1),
+        (5, 8, 4, 3, 9),
+    ] {
+        let x = normal([batch, channels_in, height, width], &device);
+        let weight = normal([channels_out, channels_in, 3, 3], &device);
+        let bias = normal([1, channels_out, 1, 1], &device);
+        let weighting = normal([batch, channels_out, height, width], &device);
+        let leaves = [x, weight, bias];
+        let ours = with_gradients(leaves.clone(), &weighting, |[x, w, b]| {
+            conv3x3(x, w, b.flatten(0, 3))
+        });
+        let theirs = with_gradients(leaves, &weighting, |[x, w, b]| {
+            conv2d(
+                x,
+                w,
+                Some(b.flatten(0, 3)),
+                ConvOptions::new([1, 1], [1, 1], [1, 1], 1),
+            )
+        });
+        for (what, (ours, theirs)) in ["y", "dx", "dw", "db"]
+            .iter()
+            .zip(ours.into_iter().zip(theirs))
+        {
+            let worst = deviation(ours, theirs);
+            assert!(
+                worst < 2e-5,
+                "{what} of {batch}x{channels_in}x{height}x{width}: {worst:e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn normalisation_and_silu() {
+    let device = Device::flex();
+    device.seed(2);
+    for (batch, channels, groups, height, width) in [
+        (3, 16, 8, 14, 14),
+        (6, 6, 3, 5, 7),
+        (1, 4, 4, 1, 3),
+        (9, 8, 1, 7, 7),
+    ] {
+        let x = normal([batch, channels, height, width], &device) * 2.0 + 0.5;
+        let scale = normal([batch, channels, 1, 1], &device);
+        let shift = normal([batch, channels, 1, 1], &device);
+        let weighting = normal([batch, channels, height, width], &device);
+        let leaves = [x, scale, shift];
+        let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
+            norm_silu(
+                x,
+                scale.reshape([batch, channels]),
+                shift.reshape([batch, channels]),
+                groups,
+                1e-5,
+            )
+        });
+        let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
+            let flat: Tensor<3> = x.reshape([batch as i32, groups as i32, -1]);
+            let centred = flat.clone() - flat.mean_dim(2);
+            let variance = centred.clone().square().mean_dim(2);
+            let xhat =
+                (centred / (variance + 1e-5).sqrt()).reshape([batch, channels, height, width]);
+            silu(xhat * scale + shift)
+        });
+        for (what, (ours, theirs)) in ["y", "dx", "dscale", "dshift"]
+            .iter()
+            .zip(ours.into_iter().zip(theirs))
+        {
+            let worst = deviation(ours, theirs);
+            assert!(
+                worst < 1e-4,
+                "{what} of {batch}x{channels}x{height}x{width}: {worst:e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    let device = Device::flex();
+    device.seed(3);
+    let x = normal([11, 3, 7, 7], &device);
+    let (weight, bias) = (normal([4, 3, 3, 3], &device), normal([4], &device));
+    let all = conv3x3(x.clone(), weight.clone(), bias.clone());
+    for row in [0, 4, 10] {
+        let alone = conv3x3(x.clone().narrow(0, row, 1), weight.clone(), bias.clone());
+        assert!(deviation(alone, all.clone().narrow(0, row, 1)) < 1e-6);
+    }
+}

@@ -1,0 +1,49 @@
+//! What can go wrong with networks and checkpoints.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read the weights {}: {source}; fetch or train them first", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged or belongs to another network.
+    #[error("cannot use the weights {}: {what}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file is not the one that its record names.
+    #[error(
+        "the weights {} have sha256 {found}, their record says {expected}: the file is damaged or was replaced; \
+         restore it (`git checkout -- {}`) or train it again",
+        path.display(), path.display()
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// What the record says.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// A record or configuration does not parse.
+    #[error("cannot use {}: {what}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// A module could not be serialised.
+    #[error("cannot encode the weights: {0}")]
+    Encode(String),
+}

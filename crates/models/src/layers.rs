@@ -1,0 +1,176 @@
+//! Layers that several families share.
+
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
+use diffguard_kernels::{conv3x3, norm_silu};
+
+/// A 3x3 convolution with stride 1 and padding 1, which keeps the image's size.
+#[derive(Module, Debug)]
+pub struct Conv3x3 {
+    /// `[out, in, 3, 3]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Conv3x3 {
+    /// Initialises weight and bias uniformly in `±1 / sqrt(9 in)`.
+    pub fn new(channels_in: usize, channels_out: usize, device: &Device) -> Self {
+        let bound = 1.0 / ((9 * channels_in) as f64).sqrt();
+        let uniform = Initializer::Uniform {
+            min: -bound,
+            max: bound,
+        };
+        Self {
+            weight: uniform.init([channels_out, channels_in, 3, 3], device),
+            bias: uniform.init([channels_out], device),
+        }
+    }
+
+    /// The same layer with all parameters zero: a branch that starts as nothing.
+    #[must_use]
+    pub fn zeroed(self) -> Self {
+        let device = self.weight.lazy_device();
+        let [o, i, h, w] = self.weight.lazy_shape().dims();
+        Self {
+            weight: Initializer::Zeros.init([o, i, h, w], &device),
+            bias: Initializer::Zeros.init([o], &device),
+        }
+    }
+
+    /// `[batch, in, h, w]` -> `[batch, out, h, w]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        conv3x3(x, self.weight.val(), self.bias.val())
+    }
+}
+
+/// GroupNorm (epsilon 1e-5) whose following SiLU belongs to it: the pair is where a U-Net spends its memory traffic.
+#[derive(Module, Debug)]
+pub struct NormSilu {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+    groups: usize,
+}
+
+impl NormSilu {
+    const EPSILON: f64 = 1e-5;
+
+    /// `channels` must be a multiple of `groups`.
+    pub fn new(groups: usize, channels: usize, device: &Device) -> Self {
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            groups,
+        }
+    }
+
+    /// `silu(norm(x))`, `x`: `[batch, channel, height, width]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, _, _] = x.dims();
+        let scale = self.gamma.val().unsqueeze::<2>().expand([batch, channels]);
+        let shift = self.beta.val().unsqueeze::<2>().expand([batch, channels]);
+        norm_silu(x, scale, shift, self.groups, Self::EPSILON)
+    }
+
+    /// `silu(norm(x) * (1 + scale) + shift)`; `scale`, `shift`: `[batch, channel]`.
+    pub fn forward_modulated(&self, x: Tensor<4>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<4> {
+        let factor = scale + 1.0;
+        let shift = self.beta.val().unsqueeze::<2>() * factor.clone() + shift;
+        let scale = self.gamma.val().unsqueeze::<2>() * factor;
+        norm_silu(x, scale, shift, self.groups, Self::EPSILON)
+    }
+}
+
+/// Residual self-attention over the pixels of a small image, on a layer-normalised input.
+#[derive(Module, Debug)]
+pub struct SelfAttention {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+    qkv: Linear,
+    out: Linear,
+    heads: usize,
+}
+
+impl SelfAttention {
+    /// `channels` must be a multiple of `heads`; the output projection starts as zero.
+    pub fn new(channels: usize, heads: usize, device: &Device) -> Self {
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            qkv: LinearConfig::new(channels, 3 * channels).init(device),
+            out: LinearConfig::new(channels, channels)
+                .with_initializer(Initializer::Zeros)
+                .init(device),
+            heads,
+        }
+    }
+
+    /// `x + out(attention(norm(x)))`, `x`: `[batch, channel, height, width]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let (tokens, depth) = (height * width, channels / self.heads);
+        let h: Tensor<3> = x.clone().reshape([batch, channels, tokens]).swap_dims(1, 2);
+        let h = burn::tensor::module::layer_norm(h, self.gamma.val(), Some(self.beta.val()), 1e-5);
+        let qkv = self
+            .qkv
+            .forward(h)
+            .reshape([batch, tokens, 3, self.heads, depth])
+            .permute([2, 0, 3, 1, 4]);
+        let [q, k, v]: [Tensor<4>; 3] = qkv
+            .split(1, 0)
+            .into_iter()
+            .map(|part| part.squeeze_dim::<4>(0))
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("split into q, k and v");
+        let scores = q.matmul(k.swap_dims(2, 3)) * (depth as f64).powf(-0.5);
+        let h = softmax(scores, 3)
+            .matmul(v)
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, channels]);
+        x + self
+            .out
+            .forward(h)
+            .swap_dims(1, 2)
+            .reshape([batch, channels, height, width])
+    }
+}
+
+/// Sinusoidal embedding of a (possibly fractional) step, cosines first, frequencies `10000^(-i/half)`:
+/// `[batch]` -> `[batch, dim]` (guided-diffusion's convention).
+pub fn sinusoid_cos_first(t: Tensor<1>, dim: usize) -> Tensor<2> {
+    let half = dim / 2;
+    let frequencies: Vec<f32> = (0..half)
+        .map(|i| (-(10_000f64.ln()) * i as f64 / half as f64).exp() as f32)
+        .collect();
+    let frequencies =
+        Tensor::<1>::from_floats(frequencies.as_slice(), &t.device()).unsqueeze_dim::<2>(0);
+    let angles = t.unsqueeze_dim::<2>(1) * frequencies;
+    Tensor::cat(vec![angles.clone().cos(), angles.sin()], 1)
+}
+
+/// Folds squares of `patch` x `patch` pixels into channels: `[b, c, h, w]` -> `[b, c * patch^2, h / patch, w / patch]`.
+pub fn space_to_depth(x: Tensor<4>, patch: usize) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    x.reshape([b, c, h / patch, patch, w / patch, patch])
+        .permute([0, 1, 3, 5, 2, 4])
+        .reshape([b, c * patch * patch, h / patch, w / patch])
+}
+
+/// The inverse of [`space_to_depth`].
+pub fn depth_to_space(x: Tensor<4>, patch: usize) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    x.reshape([b, c / (patch * patch), patch, patch, h, w])
+        .permute([0, 1, 4, 2, 5, 3])
+        .reshape([b, c / (patch * patch), h * patch, w * patch])
+}
+
+/// Nearest-neighbour enlargement by two.
+pub fn upsample2(x: Tensor<4>) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    x.reshape([b, c, h, 1, w, 1])
+        .expand([b, c, h, 2, w, 2])
+        .reshape([b, c, 2 * h, 2 * w])
+}

@@ -1,0 +1,56 @@
+//! The two faces through which the method sees a network.
+
+use burn::tensor::{Int, Tensor};
+
+/// A noise-prediction network `eps(x_t, t, y)`.
+pub trait NoisePredictor: Send + Sync {
+    /// Predicts the noise in `x_t`.
+    ///
+    /// - `x_t`: `[batch, channel, height, width]`, images in [-1, 1] diffused to step `t`;
+    /// - `t`: `[batch]`, the ORIGINAL training step of each sample (may be fractional);
+    /// - `label`: `[batch]`, a class of each sample or [`null_label`](Self::null_label); `None` asks for the
+    ///   unconditional prediction of the whole batch.
+    ///
+    /// Returns eps, shaped as `x_t`.
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4>;
+
+    /// Number of classes it was conditioned on; 0 for an unconditional network.
+    fn num_classes(&self) -> usize;
+
+    /// The label that stands for "no label" (classifier-free guidance), where the network was trained with one.
+    fn null_label(&self) -> Option<usize>;
+}
+
+/// A classifier under protection, split where out-of-distribution detection needs to look inside.
+///
+/// Preprocessing (from [-1, 1] to what the network was trained on) belongs to the implementation.
+pub trait Classifier: Send + Sync {
+    /// Activations of the last block of the last stage, after its nonlinearity: `[batch, feature, h, w]`.
+    /// `image`: `[batch, channel, height, width]` in [-1, 1].
+    fn last_stage(&self, image: Tensor<4>) -> Tensor<4>;
+
+    /// Penultimate features `[batch, feature]` of the activations of [`last_stage`](Self::last_stage).
+    fn pool(&self, activations: Tensor<4>) -> Tensor<2>;
+
+    /// Logits `[batch, class]` of penultimate features `[batch, feature]`.
+    fn head(&self, features: Tensor<2>) -> Tensor<2>;
+
+    /// Weight `[class, feature]` and bias `[class]` of the last linear layer (ViM, ReAct, DICE… need them).
+    fn head_parameters(&self) -> (Tensor<2>, Tensor<1>);
+
+    /// Number of classes.
+    fn num_classes(&self) -> usize;
+
+    /// Side in pixels of the square images that it was trained on.
+    fn input_side(&self) -> usize;
+
+    /// Penultimate features `[batch, feature]` of images in [-1, 1].
+    fn features(&self, image: Tensor<4>) -> Tensor<2> {
+        self.pool(self.last_stage(image))
+    }
+
+    /// Logits `[batch, class]` of images in [-1, 1].
+    fn logits(&self, image: Tensor<4>) -> Tensor<2> {
+        self.head(self.features(image))
+    }
+}

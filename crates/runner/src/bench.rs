@@ -1,0 +1,671 @@
+//! A run of an experiment: from images to scores.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_guidance::synthesis::SynthesisConfig;
+use diffguard_guidance::{GuidanceConfig, LabelSource, SimilarityName};
+use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
+use ndarray::{Array1, Array2, Array3, Axis};
+use serde::Serialize;
+
+use crate::experiment::{Combination, Experiment, Guard, Reference};
+use crate::lock::Lock;
+use crate::networks::Networks;
+use crate::parts::{Part, Split, Unit};
+use crate::pipeline::Pipeline;
+use crate::progress::Progress;
+use crate::scores::{Sample, Scores};
+use crate::stages::{Inversion, Observed, Synthesis, compare, invert, observe, synthesise};
+use crate::store::{Array, Store};
+use crate::{Error, Result, Root, device, evaluate, outputs};
+
+/// What the command line may change of an experiment.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Images a test set at most; validation sets are cut to it too.
+    pub limit: Option<usize>,
+    /// Output directory.
+    pub out: Option<PathBuf>,
+    /// Folder of stored stages.
+    pub store: Option<PathBuf>,
+    /// Device by name.
+    pub device: Option<String>,
+    /// Images of a work unit.
+    pub batch: Option<usize>,
+    /// Seed.
+    pub seed: Option<u64>,
+    /// Threads; all cores where not given.
+    pub threads: Option<usize>,
+    /// Draw no progress display.
+    pub no_progress: bool,
+    /// Compute again what is stored.
+    pub force: bool,
+}
+
+/// A finished run, as the outputs need it.
+pub struct Finished {
+    /// The experiment's name.
+    pub name: String,
+    /// The experiment as it was run.
+    pub experiment: Experiment,
+    /// The benchmark as it was run (limited).
+    pub benchmark: Benchmark,
+    /// All scores.
+    pub scores: Scores,
+    /// The chosen headline setting.
+    pub headline: Option<Chosen>,
+    /// Rows for the picture grid.
+    pub pictures: Vec<Picture>,
+    /// Accuracy of the classifier under protection on the in-distribution test images.
+    pub accuracy: f64,
+}
+
+/// What the election of the headline row found, on validation data alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chosen {
+    /// The guard.
+    pub guard: String,
+    /// What the synthesis is compared with.
+    pub reference: Reference,
+    /// The similarity, or the pair whose z-scores are averaged.
+    pub similarities: Vec<SimilarityName>,
+    /// Mean AUROC on the validation sets.
+    pub validation_auroc: f64,
+    /// All candidates and their mean validation AUROC, best first.
+    pub candidates: Vec<(String, f64)>,
+}
+
+/// A sample with its pictures, each `[channel, height, width]` in [-1, 1].
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Position in [`Scores::samples`].
+    pub sample: usize,
+    /// The input.
+    pub input: Vec<f32>,
+    /// The unconditional reconstruction.
+    pub reconstruction: Vec<f32>,
+    /// The synthesis under the predicted label.
+    pub synthesis: Vec<f32>,
+}
+
+/// Pictures of each set in the grid.
+const PICTURES_PER_SET: usize = 4;
+
+/// A work unit of a part with all that its stages made.
+struct Done {
+    part: usize,
+    unit: Unit,
+    /// By classifier.
+    observed: Vec<Observed>,
+    /// By inversion name.
+    inverted: BTreeMap<String, Inversion>,
+    /// By inversion name.
+    reconstructed: BTreeMap<String, Synthesis>,
+    /// By guard name.
+    synthesised: BTreeMap<String, Synthesis>,
+}
+
+/// Runs an experiment and writes its outputs; returns the directory they are in.
+///
+/// # Errors
+/// Whatever keeps the run from its end; what was computed by then stays stored.
+pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
+    let begun = Instant::now();
+    let root = Root::find()?;
+    let (name, mut experiment) = Experiment::read(name, &root)?;
+    if let Some(limit) = options.limit {
+        if limit == 0 {
+            return Err(Error::Setting("--limit must be at least 1".into()));
+        }
+        experiment.limit = limit;
+        experiment.validation_limit = experiment.validation_limit.min(limit);
+    }
+    experiment.batch = options.batch.unwrap_or(experiment.batch).max(1);
+    experiment.seed = options.seed.unwrap_or(experiment.seed);
+    if let Some(threads) = options.threads {
+        // Fails only where a pool exists already, which then has its size.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+    let device_name = options.device.clone().unwrap_or_else(|| "cpu".into());
+    let device = device::parse(&device_name)?;
+    let out = match (&options.out, options.limit) {
+        (Some(out), _) => out.clone(),
+        (None, Some(limit)) => root.runs().join(format!("{name}-limit-{limit}")),
+        (None, None) => root.results().join(&name),
+    };
+    let store = match (&options.store, &options.out) {
+        (Some(store), _) => store.clone(),
+        (None, Some(out)) => out.join("store"),
+        (None, None) => root.runs().join("store"),
+    };
+    let _lock = Lock::take(&out)?;
+
+    let benchmark = load_benchmark(&experiment, &root)?;
+    let networks = Networks::load(&experiment, &root, &device)?;
+    check_fit(&benchmark, &networks)?;
+    let parts = Part::of(&benchmark);
+    let total = image_stages(&experiment, &parts);
+    let pipeline = Pipeline {
+        store: Store::new(store),
+        force: options.force,
+        device,
+        device_name,
+        progress: Progress::new(total, options.no_progress),
+        stop,
+        accounts: RefCell::default(),
+    };
+    let finished = scores(name, experiment, benchmark, &networks, &parts, &pipeline)?;
+    pipeline.progress.finish();
+    outputs::write(&finished, &networks, &pipeline, &root, &out, begun)?;
+    Ok(out)
+}
+
+/// The benchmark's validation sets cut to the validation limit, its test sets to the limit.
+fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
+    let whole = benchmark::load(&experiment.benchmark, &root.assets())?;
+    let test = whole.limit(experiment.limit, experiment.seed);
+    let validation = whole.limit(experiment.validation_limit, experiment.seed);
+    Ok(Benchmark {
+        id_val: validation.id_val,
+        ood_val: validation.ood_val,
+        ..test
+    })
+}
+
+fn check_fit(benchmark: &Benchmark, networks: &Networks) -> Result<()> {
+    let classes = networks.protected().network.num_classes();
+    if classes != benchmark.class_names.len() {
+        return Err(Error::Setting(format!(
+            "the classifier knows {classes} classes, the benchmark `{}` has {}",
+            benchmark.name,
+            benchmark.class_names.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Number of images times stages, for the display.
+fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
+    let guarded: usize = parts
+        .iter()
+        .filter(|part| part.split != Split::Fit)
+        .map(|part| part.set.len())
+        .sum();
+    let observed: usize = parts.iter().map(|part| part.set.len()).sum();
+    let references: usize = experiment
+        .guards
+        .iter()
+        .map(|guard| guard.reference.len())
+        .sum();
+    let inversions = experiment.inversion.len();
+    (observed * experiment.classifiers.len()
+        + guarded * (2 * inversions + experiment.guards.len() + references)) as u64
+}
+
+fn scores(
+    name: String,
+    experiment: Experiment,
+    benchmark: Benchmark,
+    networks: &Networks,
+    parts: &[Part],
+    pipeline: &Pipeline,
+) -> Result<Finished> {
+    let mut done: Vec<Done> = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        for unit in part.units(experiment.batch) {
+            let observed = networks
+                .classifiers
+                .iter()
+                .map(|classifier| observe(pipeline, &part.set.name, &unit, classifier))
+                .collect::<Result<_>>()?;
+            done.push(Done {
+                part: index,
+                unit,
+                observed,
+                inverted: BTreeMap::new(),
+                reconstructed: BTreeMap::new(),
+                synthesised: BTreeMap::new(),
+            });
+        }
+    }
+    let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
+        .into_iter()
+        .partition(|d| parts[d.part].split == Split::Fit);
+    let mut scores = Scores {
+        samples: samples(parts, &rest),
+        ..Scores::default()
+    };
+    baselines(&experiment, networks, parts, &fit, &rest, &mut scores)?;
+
+    for unit in &mut rest {
+        let set = &parts[unit.part].set.name;
+        for (inversion_name, config) in &experiment.inversion {
+            let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
+            let nothing = vec![-1; unit.unit.len()];
+            let plain = (&GuidanceConfig::None {}, &SynthesisConfig::default());
+            let made = synthesise(
+                pipeline,
+                set,
+                &unit.unit,
+                networks,
+                &config.spacing,
+                &inverted,
+                plain,
+                &nothing,
+            )?;
+            unit.inverted.insert(inversion_name.clone(), inverted);
+            unit.reconstructed.insert(inversion_name.clone(), made);
+        }
+    }
+    for guard in &experiment.guards {
+        for (column, values) in run_guard(&experiment, guard, networks, parts, &mut rest, pipeline)?
+        {
+            scores.push(column, values)?;
+        }
+    }
+    let headline = match &experiment.headline {
+        Some(_) => Some(elect(&experiment, &mut scores)?),
+        None => None,
+    };
+    if let (Some(chosen), true) = (
+        &headline,
+        experiment.headline.as_ref().is_some_and(|h| h.oracle),
+    ) {
+        oracle(
+            &experiment,
+            chosen,
+            networks,
+            parts,
+            &mut rest,
+            pipeline,
+            &mut scores,
+        )?;
+    }
+    for combination in &experiment.combinations {
+        let fused = evaluate::fuse(combination, &scores)?;
+        scores.push(combination.name.clone(), fused)?;
+    }
+    let pictures = pictures(&experiment, headline.as_ref(), parts, &rest);
+    let test: Vec<&Sample> = scores
+        .samples
+        .iter()
+        .filter(|s| s.split == Split::IdTest)
+        .collect();
+    let accuracy =
+        test.iter().filter(|s| s.label == s.predicted).count() as f64 / test.len().max(1) as f64;
+    Ok(Finished {
+        name,
+        experiment,
+        benchmark,
+        scores,
+        headline,
+        pictures,
+        accuracy,
+    })
+}
+
+fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
+    done.iter()
+        .flat_map(|unit| {
+            let part = &parts[unit.part];
+            let predictions = unit.observed[0].predictions();
+            predictions
+                .into_iter()
+                .enumerate()
+                .map(|(i, predicted)| Sample {
+                    split: part.split,
+                    set: part.set.name.clone(),
+                    id: part.set.ids[unit.unit.first + i].clone(),
+                    label: part.set.labels[unit.unit.first + i],
+                    predicted: predicted as i64,
+                })
+        })
+        .collect()
+}
+
+/// Synthesises and compares all units under a guard; the columns by name.
+fn run_guard(
+    experiment: &Experiment,
+    guard: &Guard,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<Vec<(String, Vec<f64>)>> {
+    let mut columns: BTreeMap<(Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
+    let spacing = &experiment.inversion[&guard.inversion].spacing;
+    for done in units.iter_mut() {
+        let set = &parts[done.part].set.name;
+        let labels = guard.label.choose(
+            &done.observed[0].predictions(),
+            &done.unit.truth,
+            &done.unit.samples,
+            networks.protected().network.num_classes(),
+            experiment.seed,
+        )?;
+        let made = synthesise(
+            pipeline,
+            set,
+            &done.unit,
+            networks,
+            spacing,
+            &done.inverted[&guard.inversion],
+            (&guard.guidance, &guard.synthesis),
+            &labels,
+        )?;
+        for reference in &guard.reference {
+            let reconstruction = match reference {
+                Reference::Input => None,
+                Reference::Reconstruction => Some(&done.reconstructed[&guard.inversion]),
+            };
+            let compared = compare(
+                pipeline,
+                set,
+                &done.unit,
+                networks.protected(),
+                &done.observed[0],
+                reconstruction,
+                &made,
+                &guard.similarity,
+            )?;
+            for (similarity, values) in compared {
+                columns
+                    .entry((*reference, similarity))
+                    .or_default()
+                    .extend(values);
+            }
+        }
+        done.synthesised.insert(guard.name.clone(), made);
+    }
+    Ok(columns
+        .into_iter()
+        .map(|((reference, similarity), values)| {
+            (column_name(&guard.name, reference, similarity), values)
+        })
+        .collect())
+}
+
+/// The name of a guard's score column.
+pub fn column_name(guard: &str, reference: Reference, similarity: SimilarityName) -> String {
+    match reference {
+        Reference::Input => format!("diffguard-{guard}/{similarity}"),
+        Reference::Reconstruction => format!("diffguard-{guard}/{similarity}@reconstruction"),
+    }
+}
+
+/// Chooses the headline setting by its mean validation AUROC, and adds its column under the name `diffguard`.
+fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
+    let headline = experiment
+        .headline
+        .clone()
+        .unwrap_or(crate::experiment::Headline {
+            guards: None,
+            tandems: Vec::new(),
+            oracle: false,
+        });
+    let mut candidates: Vec<(Chosen, String, Vec<f64>)> = Vec::new();
+    for guard in &experiment.guards {
+        if guard.label != LabelSource::Predicted {
+            continue;
+        }
+        if headline
+            .guards
+            .as_ref()
+            .is_some_and(|names| !names.contains(&guard.name))
+        {
+            continue;
+        }
+        for reference in &guard.reference {
+            let singles = guard.similarity.iter().map(|similarity| vec![*similarity]);
+            let tandems = headline
+                .tandems
+                .iter()
+                .filter(|pair| {
+                    pair.iter()
+                        .all(|similarity| guard.similarity.contains(similarity))
+                })
+                .map(|pair| pair.to_vec());
+            for similarities in singles.chain(tandems) {
+                let (name, values) = candidate(&guard.name, *reference, &similarities, scores)?;
+                let validation_auroc = evaluate::validation_auroc(&name, &values, scores)?;
+                let chosen = Chosen {
+                    guard: guard.name.clone(),
+                    reference: *reference,
+                    similarities,
+                    validation_auroc,
+                    candidates: Vec::new(),
+                };
+                candidates.push((chosen, name, values));
+            }
+        }
+    }
+    candidates.sort_by(|a, b| b.0.validation_auroc.total_cmp(&a.0.validation_auroc));
+    let list = candidates
+        .iter()
+        .map(|(chosen, name, _)| (name.clone(), chosen.validation_auroc))
+        .collect();
+    let Some((mut chosen, _, values)) = candidates.into_iter().next() else {
+        return Err(Error::Setting(
+            "headline: no guard follows predicted labels, so there is none to choose".into(),
+        ));
+    };
+    chosen.candidates = list;
+    scores.push("diffguard", values)?;
+    Ok(chosen)
+}
+
+/// The column of one similarity, or the mean of z-scores of a tandem.
+fn candidate(
+    guard: &str,
+    reference: Reference,
+    similarities: &[SimilarityName],
+    scores: &Scores,
+) -> Result<(String, Vec<f64>)> {
+    let names: Vec<String> = similarities
+        .iter()
+        .map(|s| column_name(guard, reference, *s))
+        .collect();
+    if let [name] = names.as_slice() {
+        return Ok((
+            name.clone(),
+            scores.column(name).unwrap_or_default().to_vec(),
+        ));
+    }
+    let title: Vec<&str> = similarities.iter().map(|s| s.as_str()).collect();
+    let name = column_name(guard, reference, similarities[0]).replacen(
+        similarities[0].as_str(),
+        &title.join("&"),
+        1,
+    );
+    let combination = Combination {
+        name: name.clone(),
+        of: names,
+        rule: "mean_z".into(),
+        parameters: toml::Table::new(),
+    };
+    Ok((name, evaluate::fuse(&combination, scores)?))
+}
+
+/// The chosen setting again with oracle labels: true ones in-distribution, random ones out of distribution.
+fn oracle(
+    experiment: &Experiment,
+    chosen: &Chosen,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+    scores: &mut Scores,
+) -> Result<()> {
+    let Some(guard) = experiment
+        .guards
+        .iter()
+        .find(|guard| guard.name == chosen.guard)
+    else {
+        return Ok(());
+    };
+    let guard = Guard {
+        name: format!("{}-oracle", guard.name),
+        label: LabelSource::Oracle,
+        reference: vec![chosen.reference],
+        similarity: chosen.similarities.clone(),
+        ..guard.clone()
+    };
+    let images: usize = units.iter().map(|done| done.unit.len()).sum();
+    pipeline.progress.add_total(2 * images as u64);
+    let mut all = scores.clone();
+    for (name, values) in run_guard(experiment, &guard, networks, parts, units, pipeline)? {
+        all.push(name, values)?;
+    }
+    let (_, values) = candidate(&guard.name, chosen.reference, &chosen.similarities, &all)?;
+    scores.push("diffguard-oracle", values)
+}
+
+/// Arrays of several units behind each other, `[image, column]`.
+fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
+    let mut columns = 0;
+    let mut values = Vec::new();
+    for array in arrays {
+        columns = array.shape[1];
+        values.extend_from_slice(&array.values);
+    }
+    let rows = values.len() / columns.max(1);
+    Array2::from_shape_vec((rows, columns), values).map_err(|error| {
+        Error::Setting(format!(
+            "stored observations do not fit each other: {error}; use --force"
+        ))
+    })
+}
+
+/// What the classifiers said of some units.
+struct Seen {
+    logits: Array2<f32>,
+    features: Array2<f32>,
+    members: Array3<f32>,
+    labels: Vec<usize>,
+}
+
+impl Seen {
+    fn of(units: &[&Done]) -> Result<Self> {
+        let classifiers = units.first().map_or(0, |done| done.observed.len());
+        let members = (0..classifiers)
+            .map(|k| stacked(units.iter().map(|done| &done.observed[k].logits)))
+            .collect::<Result<Vec<_>>>()?;
+        let views: Vec<_> = members.iter().map(Array2::view).collect();
+        let fault = |error: ndarray::ShapeError| {
+            Error::Setting(format!("the classifiers differ in classes: {error}"))
+        };
+        Ok(Self {
+            logits: members.first().cloned().unwrap_or_default(),
+            features: stacked(units.iter().map(|done| &done.observed[0].features))?,
+            members: ndarray::stack(Axis(0), &views).map_err(fault)?,
+            labels: units
+                .iter()
+                .flat_map(|done| done.unit.truth.iter().map(|truth| truth.unwrap_or(0)))
+                .collect(),
+        })
+    }
+
+    fn observations(&self) -> Observations<'_> {
+        Observations {
+            logits: self.logits.view(),
+            features: self.features.view(),
+            members: Some(self.members.view()),
+        }
+    }
+
+    fn labelled(&self) -> Labelled<'_> {
+        Labelled {
+            observations: self.observations(),
+            labels: &self.labels,
+        }
+    }
+}
+
+/// Fits the detectors on the fit and validation splits, and scores every sample.
+fn baselines(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    fit: &[Done],
+    rest: &[Done],
+    scores: &mut Scores,
+) -> Result<()> {
+    let train = Seen::of(&fit.iter().collect::<Vec<_>>())?;
+    let val: Vec<&Done> = rest
+        .iter()
+        .filter(|done| parts[done.part].split == Split::IdVal)
+        .collect();
+    let val = Seen::of(&val)?;
+    let all = Seen::of(&rest.iter().collect::<Vec<_>>())?;
+    let (weight, bias) = networks.protected().network.head_parameters();
+    let (weight, bias) = (
+        crate::pipeline::array(weight)?,
+        crate::pipeline::array(bias)?,
+    );
+    let weight = stacked(std::iter::once(&weight))?;
+    let bias = Array1::from_vec(bias.values);
+    let data = FitData {
+        train: train.labelled(),
+        val: val.labelled(),
+        head: Head {
+            weight: weight.view(),
+            bias: bias.view(),
+        },
+    };
+    for choice in &experiment.detectors {
+        let mut detector =
+            diffguard_ood::detectors::build(&choice.name, choice.parameters.clone())?;
+        detector.fit(&data)?;
+        scores.push(choice.row(), detector.score(&all.observations())?)?;
+    }
+    Ok(())
+}
+
+/// The first few samples of each test set, by the chosen guard (or the first one).
+fn pictures(
+    experiment: &Experiment,
+    chosen: Option<&Chosen>,
+    parts: &[Part],
+    units: &[Done],
+) -> Vec<Picture> {
+    let guard = chosen
+        .map(|chosen| chosen.guard.as_str())
+        .or(experiment.guards.first().map(|g| g.name.as_str()));
+    let Some(guard) =
+        guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name))
+    else {
+        return Vec::new();
+    };
+    let mut pictures = Vec::new();
+    let mut position = 0;
+    for done in units {
+        let part = &parts[done.part];
+        let test = matches!(part.split, Split::IdTest | Split::Near | Split::Far);
+        let size = part.set.shape.len();
+        let image = |array: &Array, i: usize| array.values[i * size..(i + 1) * size].to_vec();
+        if let (true, Some(synthesis)) = (
+            test && done.unit.first == 0,
+            done.synthesised.get(&guard.name),
+        ) {
+            // Spread over the unit: its images are sorted by class where the set's file is.
+            let step = (done.unit.len() / PICTURES_PER_SET).max(1);
+            for i in (0..done.unit.len()).step_by(step).take(PICTURES_PER_SET) {
+                pictures.push(Picture {
+                    sample: position + i,
+                    input: image(&done.unit.images, i),
+                    reconstruction: image(&done.reconstructed[&guard.inversion].image, i),
+                    synthesis: image(&synthesis.image, i),
+                });
+            }
+        }
+        position += done.unit.len();
+    }
+    pictures
+}

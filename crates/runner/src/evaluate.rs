@@ -1,0 +1,230 @@
+//! Evaluate: metrics of stored score columns. No network runs here.
+
+use diffguard_ood::combine::{
+    self, Scores as Column, Test, Validation, ValidationColumn, envelope,
+};
+use diffguard_ood::metrics::{Bootstrap, Metric as OodMetric, Ranking, bootstrap};
+use diffguard_report::{Metric, MetricRow, Role};
+use rayon::prelude::*;
+
+use crate::experiment::Combination;
+use crate::parts::Split;
+use crate::scores::Scores;
+use crate::{Error, Result};
+
+/// The metrics of the tables, as the tables and as the metrics crate name them.
+const METRICS: [(Metric, OodMetric); 5] = [
+    (Metric::Auroc, OodMetric::Auroc),
+    (Metric::Fpr95, OodMetric::FprIdPositive(0.95)),
+    (Metric::Fpr95OodPositive, OodMetric::FprOodPositive(0.95)),
+    (Metric::AuprIn, OodMetric::AuprIn),
+    (Metric::AuprOut, OodMetric::AuprOut),
+];
+
+const ROLES: [(Role, Split); 2] = [(Role::Near, Split::Near), (Role::Far, Split::Far)];
+
+/// Every metric of every column on every test set, with bootstrap intervals, and the average of each role.
+///
+/// # Errors
+/// When a column cannot be ranked.
+pub fn metrics(
+    experiment: &str,
+    scores: &Scores,
+    replicates: usize,
+    seed: u64,
+) -> Result<Vec<MetricRow>> {
+    let methods: Vec<&str> = scores.methods().collect();
+    let rows: Vec<Vec<MetricRow>> = methods
+        .par_iter()
+        .map(|method| of_method(experiment, method, scores, replicates, seed))
+        .collect::<Result<_>>()?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+fn of_method(
+    experiment: &str,
+    method: &str,
+    scores: &Scores,
+    replicates: usize,
+    seed: u64,
+) -> Result<Vec<MetricRow>> {
+    let values = scores.column(method).unwrap_or_default();
+    let id = scores.of(values, Split::IdTest, None);
+    let how = Bootstrap {
+        replicates,
+        confidence: 0.95,
+        seed,
+    };
+    let asked: Vec<OodMetric> = METRICS.iter().map(|(_, metric)| *metric).collect();
+    let mut rows = Vec::new();
+    for (role, split) in ROLES {
+        let sets = scores.sets(split);
+        let mut of_role: Vec<MetricRow> = Vec::new();
+        for set in &sets {
+            let ood = scores.of(values, split, Some(set));
+            let ranking = Ranking::new(method, &id, &ood)?;
+            for ((metric, _), interval) in METRICS.iter().zip(bootstrap(&ranking, &asked, how)?) {
+                of_role.push(MetricRow {
+                    experiment: experiment.to_owned(),
+                    method: method.to_owned(),
+                    set: set.clone(),
+                    role,
+                    metric: *metric,
+                    value: interval.estimate,
+                    ci_low: Some(interval.low),
+                    ci_high: Some(interval.high),
+                    n_id: id.len(),
+                    n_ood: ood.len(),
+                });
+            }
+        }
+        let averages = averages(&of_role, role);
+        rows.extend(of_role);
+        rows.extend(averages);
+    }
+    Ok(rows)
+}
+
+/// The mean over a role's sets. The sets share their in-distribution samples, so the interval's half widths are
+/// added as if the sets moved together: never narrower than the truth.
+fn averages(rows: &[MetricRow], role: Role) -> Vec<MetricRow> {
+    METRICS
+        .iter()
+        .filter_map(|(metric, _)| {
+            let cells: Vec<&MetricRow> = rows.iter().filter(|row| row.metric == *metric).collect();
+            let first = cells.first()?;
+            let mean = |value: &dyn Fn(&MetricRow) -> f64| {
+                cells.iter().map(|row| value(row)).sum::<f64>() / cells.len() as f64
+            };
+            let all = |value: &dyn Fn(&MetricRow) -> Option<f64>| {
+                cells.iter().all(|row| value(row).is_some())
+            };
+            Some(MetricRow {
+                set: MetricRow::AVERAGE.to_owned(),
+                role,
+                value: mean(&|row| row.value),
+                ci_low: all(&|row| row.ci_low).then(|| mean(&|row| row.ci_low.unwrap_or(f64::NAN))),
+                ci_high: all(&|row| row.ci_high)
+                    .then(|| mean(&|row| row.ci_high.unwrap_or(f64::NAN))),
+                n_ood: cells.iter().map(|row| row.n_ood).sum(),
+                ..(*first).clone()
+            })
+        })
+        .collect()
+}
+
+/// The rows of an envelope of two columns: an oracle that reads the test labels.
+///
+/// # Errors
+/// When a column is missing or cannot be ranked.
+pub fn envelope_rows(
+    experiment: &str,
+    name: &str,
+    of: [&str; 2],
+    scores: &Scores,
+) -> Result<Vec<MetricRow>> {
+    let mut rows = Vec::new();
+    for (role, split) in ROLES {
+        let mut of_role = Vec::new();
+        for set in scores.sets(split) {
+            let part = |method: &str, split, set: Option<&str>| -> Result<Column<Test>> {
+                let values = scores
+                    .column(method)
+                    .ok_or_else(|| missing(name, method, scores))?;
+                Ok(Column::new(method, scores.of(values, split, set))?)
+            };
+            let id = [
+                part(of[0], Split::IdTest, None)?,
+                part(of[1], Split::IdTest, None)?,
+            ];
+            let ood = [
+                part(of[0], split, Some(&set))?,
+                part(of[1], split, Some(&set))?,
+            ];
+            let found = envelope::envelope([&id[0], &id[1]], [&ood[0], &ood[1]])?;
+            let values = [
+                (Metric::Auroc, found.auroc),
+                (Metric::Fpr95, found.fpr95_id_positive),
+                (Metric::Fpr95OodPositive, found.fpr95_ood_positive),
+            ];
+            for (metric, value) in values {
+                of_role.push(MetricRow {
+                    experiment: experiment.to_owned(),
+                    method: name.to_owned(),
+                    set: set.clone(),
+                    role,
+                    metric,
+                    value,
+                    ci_low: None,
+                    ci_high: None,
+                    n_id: id[0].values().len(),
+                    n_ood: ood[0].values().len(),
+                });
+            }
+        }
+        let averages = averages(&of_role, role);
+        rows.extend(of_role);
+        rows.extend(averages);
+    }
+    Ok(rows)
+}
+
+fn missing(by: &str, method: &str, scores: &Scores) -> Error {
+    let hint = match diffguard_ood::suggest(method, scores.methods()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "there are: {}",
+            scores.methods().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    Error::Setting(format!(
+        "`{by}` combines the row `{method}`, which does not exist; {hint}"
+    ))
+}
+
+/// The column of a fusion: its rule fitted on the validation splits alone, applied to every sample.
+///
+/// # Errors
+/// When a component is missing or the rule cannot be fitted.
+pub fn fuse(combination: &Combination, scores: &Scores) -> Result<Vec<f64>> {
+    let mut rule = combine::build(&combination.rule, combination.parameters.clone())?;
+    let mut validation = Vec::new();
+    let mut applied = Vec::new();
+    for method in &combination.of {
+        let values = scores
+            .column(method)
+            .ok_or_else(|| missing(&combination.name, method, scores))?;
+        let id = Column::<Validation>::new(method.as_str(), scores.of(values, Split::IdVal, None))?;
+        let ood = scores.of(values, Split::OodVal, None);
+        let ood = match ood.is_empty() {
+            true => None,
+            false => Some(Column::<Validation>::new(method.as_str(), ood)?),
+        };
+        validation.push((id, ood));
+        applied.push(Column::<Test>::new(method.as_str(), values.to_vec())?);
+    }
+    let columns: Vec<ValidationColumn> = validation
+        .iter()
+        .map(|(id, ood)| ValidationColumn {
+            id,
+            ood: ood.as_ref(),
+        })
+        .collect();
+    rule.fit(&columns)?;
+    Ok(rule.combine(&applied.iter().collect::<Vec<_>>())?)
+}
+
+/// Mean AUROC of in-distribution validation against each out-of-distribution validation set: what settings are
+/// chosen by.
+///
+/// # Errors
+/// When the column cannot be ranked.
+pub fn validation_auroc(method: &str, values: &[f64], scores: &Scores) -> Result<f64> {
+    let id = scores.of(values, Split::IdVal, None);
+    let sets = scores.sets(Split::OodVal);
+    let mut sum = 0.0;
+    for set in &sets {
+        sum += Ranking::new(method, &id, &scores.of(values, Split::OodVal, Some(set)))?.auroc();
+    }
+    Ok(sum / sets.len().max(1) as f64)
+}

@@ -1,0 +1,255 @@
+//! Experiment files: what to run, typed; an unknown key is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use diffguard_guidance::synthesis::SynthesisConfig;
+use diffguard_guidance::{GuidanceConfig, InversionConfig, LabelSource, SimilarityName};
+use diffguard_ood::suggest;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Root, toml_file};
+
+/// An experiment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// One line for listings and tables.
+    pub title: String,
+    /// The benchmark (`cargo xtask list`), whose sets and splits it uses.
+    pub benchmark: String,
+    /// Weights records of the classifiers, relative to `assets/`; the first is the one under protection, all of
+    /// them together are the deep ensemble.
+    pub classifiers: Vec<String>,
+    /// Weights record of the diffusion network, relative to `assets/`.
+    pub diffusion: String,
+    /// Images of each test set at most.
+    pub limit: usize,
+    /// Images of each validation set at most.
+    pub validation_limit: usize,
+    /// Seed of the choice of images, of random labels and of the bootstrap.
+    #[serde(default)]
+    pub seed: u64,
+    /// Images of a work unit.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Bootstrap replicates of every interval.
+    #[serde(default = "default_replicates")]
+    pub bootstrap: usize,
+    /// Inversions by name.
+    #[serde(default)]
+    pub inversion: BTreeMap<String, InversionConfig>,
+    /// DiffGuard's settings.
+    #[serde(default, rename = "guard")]
+    pub guards: Vec<Guard>,
+    /// The row called `diffguard`.
+    pub headline: Option<Headline>,
+    /// Baselines.
+    #[serde(default, rename = "detector")]
+    pub detectors: Vec<DetectorChoice>,
+    /// Fusions.
+    #[serde(default, rename = "combine")]
+    pub combinations: Vec<Combination>,
+}
+
+fn default_batch() -> usize {
+    50
+}
+
+fn default_replicates() -> usize {
+    1000
+}
+
+/// One setting of DiffGuard: a guidance, the labels it follows, and what is compared how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Its name; its score columns are called `diffguard-NAME/SIMILARITY`.
+    pub name: String,
+    /// Name of the inversion.
+    pub inversion: String,
+    /// How the synthesis is guided.
+    pub guidance: GuidanceConfig,
+    /// How the synthesis is made.
+    #[serde(default)]
+    pub synthesis: SynthesisConfig,
+    /// Which label it follows.
+    #[serde(default)]
+    pub label: LabelSource,
+    /// What the synthesis is compared with.
+    #[serde(default = "default_reference")]
+    pub reference: Vec<Reference>,
+    /// The similarities.
+    pub similarity: Vec<SimilarityName>,
+}
+
+fn default_reference() -> Vec<Reference> {
+    vec![Reference::Input]
+}
+
+/// What a synthesis is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The input (P fig. 1).
+    Input,
+    /// The unconditional reconstruction from the same latent (the authors' GDM experiments).
+    Reconstruction,
+}
+
+/// How the headline row is chosen, on validation data alone: the setting with the highest mean AUROC of
+/// in-distribution validation against the out-of-distribution validation sets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Headline {
+    /// Names of the guards that stand for election; all of them where not given.
+    pub guards: Option<Vec<String>>,
+    /// Pairs of similarities whose mean of z-scores (by in-distribution validation) stands for election too.
+    #[serde(default)]
+    pub tandems: Vec<[SimilarityName; 2]>,
+    /// Whether to run the chosen setting with oracle labels as the row `diffguard-oracle`.
+    #[serde(default)]
+    pub oracle: bool,
+}
+
+/// A baseline.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorChoice {
+    /// The detector (`cargo xtask list`).
+    pub name: String,
+    /// The row's name; the detector's where not given.
+    pub row: Option<String>,
+    /// Its parameters; published defaults where not given.
+    #[serde(default)]
+    pub parameters: toml::Table,
+}
+
+impl DetectorChoice {
+    /// The row's name.
+    pub fn row(&self) -> &str {
+        self.row.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// A fusion of rows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Combination {
+    /// The row's name; fusions contain a `+`.
+    pub name: String,
+    /// The rows that are combined; for a cascade, the baseline first.
+    pub of: Vec<String>,
+    /// The rule (`cargo xtask list`).
+    pub rule: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: toml::Table,
+}
+
+impl Experiment {
+    /// Reads the experiment of a name (`experiments/NAME.toml`) or at a path that ends in `.toml`, and its name.
+    ///
+    /// # Errors
+    /// When there is no such experiment, or its file asks for what does not exist; the nearest valid name or key
+    /// is named.
+    pub fn read(name: &str, root: &Root) -> Result<(String, Self)> {
+        let path = match name.ends_with(".toml") {
+            true => PathBuf::from(name),
+            false => root.experiments().join(format!("{name}.toml")),
+        };
+        if !path.is_file() {
+            let names = names(root)?;
+            let hint = match suggest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", names.join(", ")),
+            };
+            return Err(Error::Setting(format!(
+                "no experiment `{name}` ({}): {hint}",
+                path.display()
+            )));
+        }
+        let experiment: Self = toml_file::read(&path)?;
+        experiment.check(&path)?;
+        let name = path.file_stem().map_or_else(
+            || name.to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
+        Ok((name, experiment))
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        let fault = |what: String| Err(Error::file(path, what));
+        if self.classifiers.is_empty() {
+            return fault(
+                "`classifiers` is empty; name at least the classifier under protection".into(),
+            );
+        }
+        if self.batch == 0 || self.limit == 0 || self.validation_limit == 0 || self.bootstrap == 0 {
+            return fault(
+                "`batch`, `limit`, `validation_limit` and `bootstrap` must be at least 1".into(),
+            );
+        }
+        let mut known = BTreeSet::new();
+        for guard in &self.guards {
+            if !self.inversion.contains_key(&guard.inversion) {
+                let near = suggest(&guard.inversion, self.inversion.keys().map(String::as_str));
+                let hint = near
+                    .map(|near| format!(" (did you mean `{near}`?)"))
+                    .unwrap_or_default();
+                return fault(format!(
+                    "guard `{}`: no [inversion.{}]{hint}; there are: {}",
+                    guard.name,
+                    guard.inversion,
+                    self.inversion
+                        .keys()
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ));
+            }
+            if guard.similarity.is_empty() || guard.reference.is_empty() {
+                return fault(format!(
+                    "guard `{}`: `similarity` and `reference` must not be empty",
+                    guard.name
+                ));
+            }
+            if !known.insert(guard.name.as_str()) {
+                return fault(format!("two guards are called `{}`", guard.name));
+            }
+        }
+        if let Some(headline) = &self.headline {
+            for name in headline.guards.iter().flatten() {
+                if !known.contains(name.as_str()) {
+                    return fault(format!("headline: no guard `{name}`"));
+                }
+            }
+            if self.guards.is_empty() {
+                return fault("headline: there is no [[guard]] to choose from".into());
+            }
+        }
+        for detector in &self.detectors {
+            diffguard_ood::detectors::build(&detector.name, detector.parameters.clone())
+                .map_err(|error| Error::file(path, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names of the experiments that come with the repository.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names(root: &Root) -> Result<Vec<String>> {
+    let folder = root.experiments();
+    let entries = std::fs::read_dir(&folder).map_err(|error| Error::io(&folder, &error))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|name| name != "paper")
+        .collect();
+    names.sort();
+    Ok(names)
+}

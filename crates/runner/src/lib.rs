@@ -1,0 +1,32 @@
+//! Experiments to stages to stored scores to tables, plots and reports; the command line.
+//!
+//! | stage | what it stores | depends on |
+//! | --- | --- | --- |
+//! | observe | logits and features of each classifier | images, classifier |
+//! | invert | latents and stop steps | images, diffusion network, inversion |
+//! | synthesise | images | an inversion, guidance, labels |
+//! | compare | one column a similarity | a synthesis, its reference, classifier |
+//!
+//! Evaluation reads the columns alone.
+
+pub mod bench;
+pub mod cli;
+pub mod device;
+mod error;
+pub mod evaluate;
+pub mod experiment;
+mod list;
+mod lock;
+pub mod networks;
+mod outputs;
+mod parts;
+mod pipeline;
+mod progress;
+mod root;
+mod scores;
+mod stages;
+mod store;
+mod toml_file;
+
+pub use error::{Error, Result};
+pub use root::Root;

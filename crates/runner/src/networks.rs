@@ -1,0 +1,123 @@
+//! The networks of an experiment, loaded from their weights records.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use diffguard_guidance::{Schedule, ScheduleConfig};
+use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
+use diffguard_models::{Classifier, NoisePredictor};
+use serde::Serialize;
+
+use crate::experiment::Experiment;
+use crate::{Error, Result, Root};
+
+/// What a run records of a network.
+#[derive(Clone, Debug, Serialize)]
+pub struct Provenance {
+    /// The weights record, relative to `assets/`.
+    pub record: String,
+    /// SHA-256 of the weights file.
+    pub sha256: String,
+    /// Trainable parameters.
+    pub parameters: usize,
+    /// Day on which the training ended.
+    pub date: String,
+}
+
+/// A classifier and where it comes from.
+pub struct LoadedClassifier {
+    /// The network, for inference.
+    pub network: Box<dyn Classifier>,
+    /// Its provenance.
+    pub provenance: Provenance,
+}
+
+/// All networks of an experiment.
+pub struct Networks {
+    /// The classifiers; the first is the one under protection.
+    pub classifiers: Vec<LoadedClassifier>,
+    /// The noise predictor.
+    pub unet: Box<dyn NoisePredictor>,
+    /// Its provenance.
+    pub unet_provenance: Provenance,
+    /// The schedule that it was trained with.
+    pub schedule: Schedule,
+    /// The same, as its record writes it.
+    pub schedule_config: ScheduleConfig,
+}
+
+impl Networks {
+    /// Loads the networks of `experiment` onto `device`.
+    ///
+    /// # Errors
+    /// When a record or a weights file is missing, damaged, of another checksum, or does not fit.
+    pub fn load(experiment: &Experiment, root: &Root, device: &Device) -> Result<Self> {
+        let classifiers = experiment
+            .classifiers
+            .iter()
+            .map(|name| {
+                let (path, record) = read::<ClassifierNetwork>(name, root)?;
+                let weights = record.weights_path(&path);
+                let network = record
+                    .network
+                    .load(&weights, Some(&record.sha256), device)?;
+                Ok(LoadedClassifier {
+                    network,
+                    provenance: provenance(name, &record),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (path, record) = read::<DiffusionNetwork>(&experiment.diffusion, root)?;
+        let weights = record.weights_path(&path);
+        let unet = record
+            .network
+            .load(&weights, Some(&record.sha256), device)?;
+        let schedule = record.training.get("schedule").cloned();
+        let schedule =
+            schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
+        let schedule_config: ScheduleConfig = schedule
+            .try_into()
+            .map_err(|error| Error::file(&path, error))?;
+        let unet_provenance = provenance(&experiment.diffusion, &record);
+        let classes = classifiers[0].network.num_classes();
+        if unet.num_classes() != classes {
+            return Err(Error::file(
+                &path,
+                format!(
+                    "the diffusion network knows {} classes, the classifier {classes}",
+                    unet.num_classes()
+                ),
+            ));
+        }
+        Ok(Self {
+            classifiers,
+            unet,
+            unet_provenance,
+            schedule: schedule_config.init()?,
+            schedule_config,
+        })
+    }
+
+    /// The classifier under protection.
+    pub fn protected(&self) -> &LoadedClassifier {
+        &self.classifiers[0]
+    }
+}
+
+fn read<Network: serde::de::DeserializeOwned>(
+    name: &str,
+    root: &Root,
+) -> Result<(PathBuf, WeightsRecord<Network>)> {
+    let path = root.assets().join(name);
+    let record = WeightsRecord::read(&path)?;
+    Ok((path, record))
+}
+
+fn provenance<Network>(name: &str, record: &WeightsRecord<Network>) -> Provenance {
+    Provenance {
+        record: name.to_owned(),
+        sha256: record.sha256.clone(),
+        parameters: record.parameters,
+        date: record.date.clone(),
+    }
+}

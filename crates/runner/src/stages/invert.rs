@@ -1,0 +1,91 @@
+//! Invert: the latent of each image, and where its inversion stopped.
+
+use diffguard_guidance::{InversionConfig, ScheduleConfig, Trajectory};
+use serde::Serialize;
+
+use crate::Result;
+use crate::networks::Networks;
+use crate::parts::Unit;
+use crate::pipeline::{Pipeline, array};
+use crate::store::{Array, Key, Output};
+
+const STAGE: &str = "invert";
+const VERSION: u32 = 1;
+
+/// An inverted work unit.
+#[derive(Clone, Debug)]
+pub struct Inversion {
+    /// `[image, channel, height, width]`.
+    pub latent: Array,
+    /// Index of the last move of each image.
+    pub stops: Vec<usize>,
+    /// Key of the output.
+    pub key: Key,
+}
+
+#[derive(Serialize)]
+struct DependsOn<'a> {
+    device: &'a str,
+    unet: &'a str,
+    schedule: &'a ScheduleConfig,
+    inversion: &'a InversionConfig,
+    images: &'a Key,
+}
+
+/// Inverts a work unit.
+///
+/// # Errors
+/// What [`Pipeline::unit`] and the method meet.
+pub fn invert(
+    pipeline: &Pipeline,
+    set: &str,
+    unit: &Unit,
+    networks: &Networks,
+    config: &InversionConfig,
+) -> Result<Inversion> {
+    let key = Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            device: &pipeline.device_name,
+            unet: &networks.unet_provenance.sha256,
+            schedule: &networks.schedule_config,
+            inversion: config,
+            images: &unit.key,
+        },
+    );
+    let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
+        let trajectory = Trajectory::new(&networks.schedule, &config.spacing)?;
+        let image = pipeline.tensor::<4>(&unit.images);
+        let inverted = diffguard_guidance::invert(
+            networks.unet.as_ref(),
+            &trajectory,
+            config,
+            image,
+            &mut |_| {},
+        )?;
+        let mut output = Output {
+            cost: inverted.cost,
+            ..Output::default()
+        };
+        output
+            .arrays
+            .insert("latent".into(), array(inverted.latent)?);
+        let stops = Array {
+            shape: vec![unit.len()],
+            values: inverted.stops.iter().map(|&stop| stop as f32).collect(),
+        };
+        output.arrays.insert("stops".into(), stops);
+        Ok(output)
+    })?;
+    Ok(Inversion {
+        latent: output.array("latent")?.clone(),
+        stops: output
+            .array("stops")?
+            .values
+            .iter()
+            .map(|&stop| stop as usize)
+            .collect(),
+        key,
+    })
+}

@@ -1,0 +1,90 @@
+//! Observe: what each classifier says of the images.
+
+use diffguard_guidance::Cost;
+use serde::Serialize;
+
+use crate::Result;
+use crate::networks::LoadedClassifier;
+use crate::parts::Unit;
+use crate::pipeline::{Pipeline, array};
+use crate::store::{Array, Key, Output};
+
+const STAGE: &str = "observe";
+const VERSION: u32 = 1;
+
+/// What a classifier says of a work unit.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// `[image, class]`.
+    pub logits: Array,
+    /// Penultimate features, `[image, feature]`.
+    pub features: Array,
+    /// Key of the output.
+    pub key: Key,
+}
+
+impl Observed {
+    /// The predicted class of each image: the first largest logit.
+    pub fn predictions(&self) -> Vec<usize> {
+        let classes = self.logits.shape[1];
+        self.logits
+            .values
+            .chunks_exact(classes)
+            .map(|row| {
+                (0..classes)
+                    .rev()
+                    .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+                    .unwrap_or(0)
+            })
+            .collect()
+    }
+}
+
+#[derive(Serialize)]
+struct DependsOn<'a> {
+    device: &'a str,
+    classifier: &'a str,
+    images: &'a Key,
+}
+
+/// Runs a classifier on a work unit.
+///
+/// # Errors
+/// What [`Pipeline::unit`] meets.
+pub fn observe(
+    pipeline: &Pipeline,
+    set: &str,
+    unit: &Unit,
+    classifier: &LoadedClassifier,
+) -> Result<Observed> {
+    let key = Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            device: &pipeline.device_name,
+            classifier: &classifier.provenance.sha256,
+            images: &unit.key,
+        },
+    );
+    let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
+        let features = classifier
+            .network
+            .features(pipeline.tensor::<4>(&unit.images));
+        let logits = classifier.network.head(features.clone());
+        let mut output = Output {
+            cost: Cost {
+                classifier_rows: unit.len() as u64,
+                ..Cost::default()
+            },
+            ..Output::default()
+        };
+        output.arrays.insert("logits".into(), array(logits)?);
+        output.arrays.insert("features".into(), array(features)?);
+        Ok(output)
+    })?;
+    Ok(Observed {
+        logits: output.array("logits")?.clone(),
+        features: output.array("features")?.clone(),
+        key,
+    })
+}

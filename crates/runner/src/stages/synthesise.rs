@@ -1,0 +1,100 @@
+//! Synthesise: the image again, from its latent, under a guidance.
+
+use diffguard_guidance::synthesis::{Start, SynthesisConfig};
+use diffguard_guidance::{GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory};
+use serde::Serialize;
+
+use crate::Result;
+use crate::networks::Networks;
+use crate::parts::Unit;
+use crate::pipeline::{Pipeline, array};
+use crate::stages::Inversion;
+use crate::store::{Array, Key, Output};
+
+const STAGE: &str = "synthesise";
+const VERSION: u32 = 1;
+
+/// A synthesised work unit.
+#[derive(Clone, Debug)]
+pub struct Synthesis {
+    /// `[image, channel, height, width]`; may leave [-1, 1].
+    pub image: Array,
+    /// Key of the output.
+    pub key: Key,
+}
+
+#[derive(Serialize)]
+struct DependsOn<'a> {
+    inversion: &'a Key,
+    guidance: &'a GuidanceConfig,
+    synthesis: &'a SynthesisConfig,
+    labels: &'a [i64],
+    classifier: Option<&'a str>,
+}
+
+/// Synthesises a work unit under `guidance`, towards `labels` (-1: none).
+///
+/// # Errors
+/// What [`Pipeline::unit`] and the method meet.
+#[allow(clippy::too_many_arguments)]
+pub fn synthesise(
+    pipeline: &Pipeline,
+    set: &str,
+    unit: &Unit,
+    networks: &Networks,
+    spacing: &SpacingConfig,
+    inversion: &Inversion,
+    (guidance, synthesis): (&GuidanceConfig, &SynthesisConfig),
+    labels: &[i64],
+) -> Result<Synthesis> {
+    let protected = networks.protected();
+    let needs_classifier = guidance.needs_classifier();
+    let key = Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            inversion: &inversion.key,
+            guidance,
+            synthesis,
+            labels,
+            classifier: needs_classifier.then_some(protected.provenance.sha256.as_str()),
+        },
+    );
+    let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
+        let trajectory = Trajectory::new(&networks.schedule, spacing)?;
+        let context = GuidanceContext::new(
+            networks.unet.as_ref(),
+            needs_classifier.then_some(protected.network.as_ref()),
+            pipeline.tensor::<4>(&unit.images),
+            labels.to_vec(),
+        )?;
+        let prepared = guidance.prepare(&context)?;
+        let start = Start {
+            latent: pipeline.tensor::<4>(&inversion.latent),
+            indices: inversion
+                .stops
+                .iter()
+                .map(|&stop| trajectory.start_after(stop, synthesis.lead))
+                .collect(),
+            samples: Some(unit.samples.clone()),
+        };
+        let made = diffguard_guidance::synthesise(
+            networks.unet.as_ref(),
+            &trajectory,
+            synthesis,
+            prepared.as_ref(),
+            start,
+            &mut |_| {},
+        )?;
+        let mut output = Output {
+            cost: made.cost + context.cost(),
+            ..Output::default()
+        };
+        output.arrays.insert("image".into(), array(made.image)?);
+        Ok(output)
+    })?;
+    Ok(Synthesis {
+        image: output.array("image")?.clone(),
+        key,
+    })
+}

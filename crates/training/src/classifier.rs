@@ -1,0 +1,158 @@
+//! Training of a classifier.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use diffguard_datasets::ImageSet;
+use diffguard_models::Classifier;
+use diffguard_models::checkpoint::{Precision, sha256, to_bytes};
+use diffguard_models::cifar_resnet::CifarResnet;
+use diffguard_models::network::{ClassifierNetwork, WeightsRecord};
+use diffguard_report::write_atomic;
+use serde::Serialize;
+
+use crate::config::{ClassifierTraining, check, read};
+use crate::curve::csv;
+use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
+use crate::run::{Trained, run};
+use crate::{Context, Error, Outcome};
+
+fn images(pixels: Vec<f32>, set: &ImageSet, device: &Device) -> Tensor<4> {
+    let batch = pixels.len() / set.shape.len();
+    let shape = [batch, set.shape.channels, set.shape.height, set.shape.width];
+    Tensor::from_data(TensorData::new(pixels, shape), device)
+}
+
+/// Share of images that the network classifies as labelled.
+fn accuracy(network: &CifarResnet, set: &ImageSet, device: &Device) -> f64 {
+    let indices: Vec<usize> = (0..set.len()).collect();
+    let mut correct = 0;
+    for part in indices.chunks(250) {
+        let logits = network.logits(images(pixels(set, part), set, device));
+        let predicted = logits
+            .argmax(1)
+            .into_data()
+            .convert::<i64>()
+            .try_into_vec::<i64>()
+            .unwrap_or_default();
+        correct += part
+            .iter()
+            .zip(predicted)
+            .filter(|(i, p)| set.labels[**i] == *p)
+            .count();
+    }
+    correct as f64 / set.len() as f64
+}
+
+pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
+    let (config, table): (ClassifierTraining, _) = read(path)?;
+    check(&config.optimisation, path)?;
+    let ClassifierNetwork::CifarResnet {
+        num_classes,
+        ref mean,
+        ..
+    } = config.network;
+    let split = load(config.data, context)?;
+    let shape = split.train.shape;
+    if num_classes != config.data.num_classes() || mean.len() != shape.channels {
+        return Err(Error::Config {
+            path: path.to_owned(),
+            what: format!(
+                "the data have {} classes and {} channels, the network {num_classes} and {}",
+                config.data.num_classes(),
+                shape.channels,
+                mean.len()
+            ),
+        });
+    }
+    let (seed, batch) = (config.optimisation.seed, config.optimisation.batch);
+    let device = context.device.clone().autodiff();
+    device.seed(seed);
+    let mut sampler = Sampler::new(seed, split.train.len(), batch);
+    let trained = run(
+        &config.name,
+        &table.to_string(),
+        &config.optimisation,
+        None,
+        context,
+        || config.network.config().init(&device),
+        |network: &CifarResnet, step| {
+            let indices = sampler.batch(step);
+            let mut pixels = pixels(&split.train, &indices);
+            let rng = &mut stream(seed, Purpose::Augmentation, step as u64);
+            augment(
+                &mut pixels,
+                (shape.channels, shape.height, shape.width),
+                config.shift,
+                config.flip,
+                rng,
+            );
+            let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();
+            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
+            let logits = network.logits(images(pixels, &split.train, &device));
+            let log_p = burn::tensor::activation::log_softmax(logits, 1);
+            Ok(-log_p.gather(1, labels.unsqueeze_dim::<2>(1)).mean())
+        },
+    )?;
+    if trained.stopped {
+        return Ok(Outcome::Stopped(trained.steps));
+    }
+    let measured = [(
+        "val_accuracy".to_owned(),
+        accuracy(&trained.module, &split.val, &context.device),
+    )]
+    .into();
+    let parameters = trained.module.num_params();
+    finish(
+        context,
+        &config.name,
+        &config.network,
+        table,
+        batch,
+        trained,
+        parameters,
+        Precision::F32,
+        measured,
+    )
+}
+
+/// Writes weights, record and curve.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn finish<M: Module, Network: Serialize + Clone>(
+    context: &Context,
+    name: &str,
+    network: &Network,
+    training: toml::Table,
+    batch: usize,
+    trained: Trained<M>,
+    parameters: usize,
+    precision: Precision,
+    measured: BTreeMap<String, f64>,
+) -> Result<Outcome, Error> {
+    let bytes = to_bytes(&trained.module, precision, &[("name", name.to_owned())])?;
+    let record = WeightsRecord {
+        file: format!("{name}.safetensors"),
+        sha256: sha256(&bytes),
+        date: time::OffsetDateTime::now_utc().date().to_string(),
+        parameters,
+        images: trained.steps * batch,
+        hours: (trained.seconds / 36.0).round() / 100.0,
+        measured,
+        network: network.clone(),
+        training,
+    };
+    let path = context.out.join(format!("{name}.toml"));
+    let text = toml::to_string(&record).map_err(|error| Error::Config {
+        path: path.clone(),
+        what: error.to_string(),
+    })?;
+    write_atomic(&context.out.join(&record.file), &bytes)?;
+    write_atomic(
+        &context.out.join(format!("{name}-curve.csv")),
+        csv(&trained.curve).as_bytes(),
+    )?;
+    write_atomic(&path, text.as_bytes())?;
+    Ok(Outcome::Finished(path))
+}

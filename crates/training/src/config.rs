@@ -1,0 +1,130 @@
+//! Training configurations, as TOML files hold them.
+
+use std::path::Path;
+
+use diffguard_guidance::schedule::ScheduleConfig;
+use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Which images a network is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainingData {
+    /// The training split of the quick benchmark: 46,000 Fashion-MNIST images of eight classes.
+    Quick,
+}
+
+/// How long, how fast and from which seed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimisation {
+    /// Seed of the initial weights and of every random stream.
+    pub seed: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Images to see in all; the number of steps is `images / batch`.
+    pub images: usize,
+    /// Largest learning rate; it warms up linearly, then falls along a cosine.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warmup_steps: usize,
+    /// Share of the largest learning rate that is left at the end.
+    pub final_share: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Minutes between checkpoints.
+    pub checkpoint_minutes: f64,
+}
+
+impl Optimisation {
+    /// Number of optimiser steps.
+    pub fn steps(&self) -> usize {
+        self.images / self.batch
+    }
+
+    /// Learning rate of a step.
+    pub fn learning_rate(&self, step: usize) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let span = self.steps().saturating_sub(self.warmup_steps).max(1);
+        let share = (step - self.warmup_steps) as f64 / span as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
+        self.learning_rate * (self.final_share + (1.0 - self.final_share) * cosine)
+    }
+}
+
+/// Training of a classifier.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierTraining {
+    /// Name of the weights file, without ending.
+    pub name: String,
+    /// The images.
+    pub data: TrainingData,
+    /// Largest random shift in pixels, each way; the uncovered border is black.
+    pub shift: usize,
+    /// Whether images are mirrored at random.
+    pub flip: bool,
+    /// The network.
+    pub network: ClassifierNetwork,
+    /// The optimisation.
+    pub optimisation: Optimisation,
+}
+
+/// Training of a diffusion network: the mean square error of eps at uniformly drawn steps (Ho et al. 2020, eq. 14).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionTraining {
+    /// Name of the weights file, without ending.
+    pub name: String,
+    /// The images.
+    pub data: TrainingData,
+    /// Noise schedule.
+    pub schedule: ScheduleConfig,
+    /// Share of labels replaced by the null label (classifier-free guidance, Ho & Salimans 2022).
+    pub null_share: f64,
+    /// Decay a step of the exponential moving average of the weights, which is what is kept.
+    pub ema_decay: f64,
+    /// The network.
+    pub network: DiffusionNetwork,
+    /// The optimisation.
+    pub optimisation: Optimisation,
+}
+
+/// Reads a configuration; also as the table that goes into the weights' record.
+pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<(C, toml::Table), Error> {
+    let fault = |what: String| Error::Config {
+        path: path.to_owned(),
+        what,
+    };
+    let text =
+        std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    let config = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    let table = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    Ok((config, table))
+}
+
+/// Refuses settings that no run can have.
+pub(crate) fn check(optimisation: &Optimisation, path: &Path) -> Result<(), Error> {
+    let fault = |what: &str| {
+        Err(Error::Config {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        })
+    };
+    match optimisation {
+        o if o.batch == 0 => fault("optimisation.batch is 0; it must be at least 1"),
+        o if o.steps() == 0 => {
+            fault("optimisation.images is smaller than optimisation.batch: not one step")
+        }
+        o if !(o.learning_rate > 0.0) => fault("optimisation.learning_rate must be positive"),
+        o if !(0.0..=1.0).contains(&o.final_share) => {
+            fault("optimisation.final_share must lie in 0..=1")
+        }
+        _ => Ok(()),
+    }
+}
