@@ -138,7 +138,7 @@ pub struct WeightsRecord<Network> {
     pub sha256: String,
     /// Day on which the training ended, `YYYY-MM-DD`.
     pub date: String,
-    /// Trainable parameters.
+    /// Stored numbers: parameters and running statistics.
     pub parameters: usize,
     /// Images seen in training.
     pub images: usize,

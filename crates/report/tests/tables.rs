@@ -20,9 +20,10 @@ fn row(method: &str, set: &str, role: Role, metric: Metric, value: f64) -> Metri
 
 fn rows() -> Vec<MetricRow> {
     let mut rows = Vec::new();
-    let mut push = |method: &str, values: [(f64, f64); 3]| {
+    let mut push = |method: &str, values: [(f64, f64); 4]| {
         let places = [
             ("mnist", Role::Far),
+            ("svhn", Role::Far),
             (MetricRow::AVERAGE, Role::Far),
             ("cifar100", Role::Near),
         ];
@@ -31,9 +32,28 @@ fn rows() -> Vec<MetricRow> {
             rows.push(row(method, set, role, Metric::Fpr95, fpr95));
         }
     };
-    push("msp", [(0.9201, 0.30), (0.9201, 0.30), (0.8712, 0.4)]);
-    push("ebo_1", [(0.9199, 0.28), (0.9199, 0.28), (f64::NAN, 0.45)]);
-    push("fused-oracle", [(1.0, 0.0), (1.0, 0.0), (0.999, 0.01)]);
+    push(
+        "msp",
+        [
+            (0.9201, 0.30),
+            (0.9201, 0.30),
+            (0.9201, 0.30),
+            (0.8712, 0.4),
+        ],
+    );
+    push(
+        "ebo_1",
+        [
+            (0.9199, 0.28),
+            (0.9199, 0.28),
+            (0.9199, 0.28),
+            (f64::NAN, 0.45),
+        ],
+    );
+    push(
+        "fused-oracle",
+        [(1.0, 0.0), (1.0, 0.0), (1.0, 0.0), (0.999, 0.01)],
+    );
     rows
 }
 
@@ -60,14 +80,14 @@ fn markdown_marks_the_best_without_the_oracle_and_ties_alike() {
         table().to_markdown(),
         "### example\n\
          \n\
-         | method | near-OOD: cifar100 | far-OOD: mnist | far-OOD: average |\n\
-         | :--- | ---: | ---: | ---: |\n\
-         | *baselines* |  |  |  |\n\
-         | msp | 87.1 / **40.0** | **92.0** / 30.0 | **92.0** / 30.0 |\n\
-         | ebo_1 | – / 45.0 | **92.0** / **28.0** | **92.0** / **28.0** |\n\
-         | knn | – / – | – / – | – / – |\n\
-         | *oracles* |  |  |  |\n\
-         | fused-oracle | 99.9 / 1.0 | 100.0 / 0.0 | 100.0 / 0.0 |\n\
+         | method | near-OOD: cifar100 | far-OOD: mnist | far-OOD: svhn | far-OOD: average |\n\
+         | :--- | ---: | ---: | ---: | ---: |\n\
+         | *baselines* |  |  |  |  |\n\
+         | msp | 87.1 / **40.0** | **92.0** / 30.0 | **92.0** / 30.0 | **92.0** / 30.0 |\n\
+         | ebo_1 | – / 45.0 | **92.0** / **28.0** | **92.0** / **28.0** | **92.0** / **28.0** |\n\
+         | knn | – / – | – / – | – / – | – / – |\n\
+         | *oracles* |  |  |  |  |\n\
+         | fused-oracle | 99.9 / 1.0 | 100.0 / 0.0 | 100.0 / 0.0 | 100.0 / 0.0 |\n\
          \n\
          - **bold**: best of the column\n\
          - cells: AUROC ↑ / FPR95 ↓, in percent\n\
@@ -90,17 +110,17 @@ fn the_terminal_table_lines_up() {
         [
             "example",
             "",
-            "                ─ near-OOD ─  ────────── far-OOD ───────────",
-            "method              cifar100           mnist         average",
-            "────────────────────────────────────────────────────────────",
+            "                ─ near-OOD ─  ────────────────── far-OOD ───────────────────",
+            "method              cifar100           mnist            svhn         average",
+            "────────────────────────────────────────────────────────────────────────────",
             "baselines:",
-            "  msp           87.1 / 40.0*   92.0* / 30.0    92.0* / 30.0",
-            "  ebo_1            – / 45.0    92.0* / 28.0*   92.0* / 28.0*",
-            "  knn              – /    –       –  /    –       –  /    –",
+            "  msp           87.1 / 40.0*   92.0* / 30.0    92.0* / 30.0    92.0* / 30.0",
+            "  ebo_1            – / 45.0    92.0* / 28.0*   92.0* / 28.0*   92.0* / 28.0*",
+            "  knn              – /    –       –  /    –       –  /    –       –  /    –",
             "",
             "oracles:",
-            "  fused-oracle  99.9 /  1.0   100.0  /  0.0   100.0  /  0.0",
-            "────────────────────────────────────────────────────────────",
+            "  fused-oracle  99.9 /  1.0   100.0  /  0.0   100.0  /  0.0   100.0  /  0.0",
+            "────────────────────────────────────────────────────────────────────────────",
             "*: best of the column",
         ]
     );
@@ -145,15 +165,15 @@ fn bold_marks_take_no_room() {
 fn latex_escapes_names_and_rules_off_the_roles() {
     let text = table().decimals(2).to_latex();
     for line in [
-        "     & \\multicolumn{1}{c}{near-OOD} & \\multicolumn{2}{c}{far-OOD} \\\\",
-        "    ebo\\_1 & -- / 45.00 & 91.99 / \\textbf{28.00} & 91.99 / \\textbf{28.00} \\\\",
-        "    \\multicolumn{4}{l}{\\emph{oracles}} \\\\",
-        "    fused-oracle & 99.90 / 1.00 & 100.00 / 0.00 & 100.00 / 0.00 \\\\",
+        "     & \\multicolumn{1}{c}{near-OOD} & \\multicolumn{3}{c}{far-OOD} \\\\",
+        "    ebo\\_1 & -- / 45.00 & 91.99 / \\textbf{28.00} & 91.99 / \\textbf{28.00} & 91.99 / \\textbf{28.00} \\\\",
+        "    \\multicolumn{5}{l}{\\emph{oracles}} \\\\",
+        "    fused-oracle & 99.90 / 1.00 & 100.00 / 0.00 & 100.00 / 0.00 & 100.00 / 0.00 \\\\",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     assert!(
-        text.contains("\\cmidrule(lr){2-2} \\cmidrule(lr){3-4}"),
+        text.contains("\\cmidrule(lr){2-2} \\cmidrule(lr){3-5}"),
         "{text}"
     );
 }

@@ -238,10 +238,7 @@ fn scores(
     let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
         .into_iter()
         .partition(|d| parts[d.part].split == Split::Fit);
-    let mut scores = Scores {
-        samples: samples(parts, &rest),
-        ..Scores::default()
-    };
+    let mut scores = Scores::new(samples(parts, &rest));
     baselines(&experiment, networks, parts, &fit, &rest, &mut scores)?;
 
     for unit in &mut rest {
@@ -396,7 +393,7 @@ fn run_guard(
 pub fn column_name(guard: &str, reference: Reference, similarity: SimilarityName) -> String {
     match reference {
         Reference::Input => format!("diffguard-{guard}/{similarity}"),
-        Reference::Reconstruction => format!("diffguard-{guard}/{similarity}@reconstruction"),
+        Reference::Reconstruction => format!("diffguard-{guard}/{similarity}@recon"),
     }
 }
 
@@ -557,7 +554,7 @@ impl Seen {
         let members = (0..classifiers)
             .map(|k| stacked(units.iter().map(|done| &done.observed[k].logits)))
             .collect::<Result<Vec<_>>>()?;
-        let views: Vec<_> = members.iter().map(Array2::view).collect();
+        let views: Vec<_> = members.iter().map(|array| array.view()).collect();
         let fault = |error: ndarray::ShapeError| {
             Error::Setting(format!("the classifiers differ in classes: {error}"))
         };

@@ -188,7 +188,7 @@ impl PrepareQuick {
             None => Root::find()?.assets().join("quick"),
         };
         for file in diffguard_datasets::quick::prepare(&self.fashion_mnist, &self.mnist, &out)? {
-            println!("{:>9} bytes  {}", file.bytes, file.name);
+            println!("{:>9} bytes  {}", file.bytes, file.path);
         }
         Ok(())
     }

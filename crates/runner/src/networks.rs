@@ -18,7 +18,7 @@ pub struct Provenance {
     pub record: String,
     /// SHA-256 of the weights file.
     pub sha256: String,
-    /// Trainable parameters.
+    /// Stored numbers: parameters and running statistics.
     pub parameters: usize,
     /// Day on which the training ended.
     pub date: String,

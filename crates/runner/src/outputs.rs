@@ -89,7 +89,7 @@ pub fn write(
     let width = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok())
-        .unwrap_or(110);
+        .unwrap_or(120);
     println!(
         "{}",
         main.to_terminal(TerminalOptions {
@@ -282,6 +282,9 @@ fn plotted(finished: &Finished) -> Vec<String> {
 fn plots(finished: &Finished, rows: &[MetricRow], out: &Path) -> Result<Vec<PathBuf>> {
     let scores = &finished.scores;
     let methods = plotted(finished);
+    if methods.is_empty() {
+        return Ok(Vec::new());
+    }
     let sets: Vec<(Split, String)> = [Split::Near, Split::Far]
         .into_iter()
         .flat_map(|split| scores.sets(split).into_iter().map(move |set| (split, set)))
@@ -446,17 +449,9 @@ fn grid(finished: &Finished) -> Result<PictureGrid> {
             }),
         }
     }
-    let names = [
-        "input",
-        "reconstruction",
-        "synthesis (predicted label)",
-        "difference",
-    ];
+    let names = ["input", "reconstruction", "synthesis", "difference"];
     Ok(PictureGrid {
-        title: format!(
-            "{}: what the predicted label makes of the image",
-            finished.name
-        ),
+        title: format!("{}: synthesis under the predicted label", finished.name),
         columns: names.iter().map(|name| (*name).to_owned()).collect(),
         groups,
         factor: 3,

@@ -67,11 +67,6 @@ impl Unit {
     pub fn len(&self) -> usize {
         self.truth.len()
     }
-
-    /// Whether there are none (never).
-    pub fn is_empty(&self) -> bool {
-        self.truth.is_empty()
-    }
 }
 
 impl Part {

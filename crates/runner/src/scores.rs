@@ -33,6 +33,14 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Samples without any column yet.
+    pub fn new(samples: Vec<Sample>) -> Self {
+        Self {
+            samples,
+            columns: Vec::new(),
+        }
+    }
+
     /// Adds a column, one score a sample. A value that is no finite number is refused with its sample's name.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Stored outputs of stages: one safetensors file a work unit, named by the hash of all that it depends on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use diffguard_guidance::Cost;
 use diffguard_report::write_atomic;
@@ -85,11 +85,6 @@ impl Store {
     /// The store in a folder, which is made when something is put.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
-    }
-
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     fn path(&self, stage: &str, key: &Key) -> PathBuf {

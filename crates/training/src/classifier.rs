@@ -148,9 +148,9 @@ pub(crate) fn finish<M: Module, Network: Serialize + Clone>(
         path: path.clone(),
         what: error.to_string(),
     })?;
-    write_atomic(&context.out.join(&record.file), &bytes)?;
+    write_atomic(context.out.join(&record.file), &bytes)?;
     write_atomic(
-        &context.out.join(format!("{name}-curve.csv")),
+        context.out.join(format!("{name}-curve.csv")),
         csv(&trained.curve).as_bytes(),
     )?;
     write_atomic(&path, text.as_bytes())?;

@@ -121,7 +121,9 @@ pub(crate) fn check(optimisation: &Optimisation, path: &Path) -> Result<(), Erro
         o if o.steps() == 0 => {
             fault("optimisation.images is smaller than optimisation.batch: not one step")
         }
-        o if !(o.learning_rate > 0.0) => fault("optimisation.learning_rate must be positive"),
+        o if o.learning_rate <= 0.0 || o.learning_rate.is_nan() => {
+            fault("optimisation.learning_rate must be positive")
+        }
         o if !(0.0..=1.0).contains(&o.final_share) => {
             fault("optimisation.final_share must lie in 0..=1")
         }

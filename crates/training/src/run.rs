@@ -28,6 +28,9 @@ struct State {
     seconds: f64,
     config: String,
     curve: Vec<Point>,
+    /// Sum and number of the losses since the last point of the curve.
+    #[serde(default)]
+    since: (f64, usize),
 }
 
 /// A network in training.
@@ -62,6 +65,7 @@ pub(crate) fn run<M: Module + Clone>(
         seconds: 0.0,
         config: config_text.to_owned(),
         curve: Vec::new(),
+        since: (0.0, 0),
     };
     let mut averaged = None;
     if let Some(path) = newest(context.out)? {
@@ -77,7 +81,7 @@ pub(crate) fn run<M: Module + Clone>(
     let begun = Instant::now();
     let earlier = state.seconds;
     let (mut saved, mut spoken) = (Instant::now(), Instant::now());
-    let (mut sum, mut count, mut shown) = (0f64, 0usize, f64::NAN);
+    let mut shown = f64::NAN;
     let first = state.step;
     let mut stopped = false;
     while state.step < total {
@@ -97,10 +101,9 @@ pub(crate) fn run<M: Module + Clone>(
         }
         state.step += 1;
         state.seconds = earlier + begun.elapsed().as_secs_f64();
-        sum += f64::from(value);
-        count += 1;
-        if state.step % CURVE_STEPS == 0 || state.step == total {
-            shown = sum / count as f64;
+        state.since = (state.since.0 + f64::from(value), state.since.1 + 1);
+        if state.step.is_multiple_of(CURVE_STEPS) || state.step == total {
+            shown = state.since.0 / state.since.1 as f64;
             state.curve.push(Point {
                 step: state.step,
                 images: state.step * optimisation.batch,
@@ -108,7 +111,7 @@ pub(crate) fn run<M: Module + Clone>(
                 learning_rate: rate,
                 seconds: state.seconds,
             });
-            (sum, count) = (0.0, 0);
+            state.since = (0.0, 0);
         }
         let speed =
             ((state.step - first) * optimisation.batch) as f64 / begun.elapsed().as_secs_f64();
@@ -282,4 +285,119 @@ fn restore<M: Module + Clone>(
         .load(path.join("optimiser.bpk"))
         .map_err(|e| fault(&e))?;
     Ok((module, optimiser, averaged, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::data::{Purpose, stream};
+    use rand::Rng;
+
+    const OPTIMISATION: Optimisation = Optimisation {
+        seed: 3,
+        batch: 4,
+        images: 4 * 60,
+        learning_rate: 1e-2,
+        warmup_steps: 5,
+        final_share: 0.1,
+        weight_decay: 0.01,
+        checkpoint_minutes: 1e9,
+    };
+
+    /// Trains y = x . w in `out`; asks for a stop after step `stop_at`. The weights and what is kept of them.
+    fn train(out: &Path, config: &str, stop_at: Option<usize>) -> Result<Trained<Linear>, Error> {
+        let stop = AtomicBool::new(false);
+        let device = Device::flex();
+        let context = Context {
+            data_dirs: &[],
+            out,
+            device: device.clone(),
+            stop: &stop,
+            progress: false,
+        };
+        let device = device.autodiff();
+        let fresh = || {
+            device.seed(OPTIMISATION.seed);
+            LinearConfig::new(3, 2).init(&device)
+        };
+        run(
+            "toy",
+            config,
+            &OPTIMISATION,
+            Some(0.9),
+            &context,
+            fresh,
+            |module: &Linear, step| {
+                if Some(step + 1) == stop_at {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                let mut rng = stream(OPTIMISATION.seed, Purpose::Noise, step as u64);
+                let x: Vec<f32> = (0..12).map(|_| rng.random_range(-1.0..1.0)).collect();
+                let x = Tensor::<2>::from_data(TensorData::new(x, [4, 3]), &device);
+                let y = x.clone().narrow(1, 0, 2) * 2.0;
+                Ok((module.forward(x) - y).square().mean())
+            },
+        )
+    }
+
+    fn weights(trained: &Trained<Linear>) -> Vec<f32> {
+        let weight = trained
+            .module
+            .weight
+            .val()
+            .into_data()
+            .try_into_vec::<f32>();
+        weight.expect("f32 weights")
+    }
+
+    #[test]
+    fn a_stopped_training_goes_on_to_the_same_bits() {
+        let whole = tempfile::tempdir().expect("a folder");
+        let parts = tempfile::tempdir().expect("a folder");
+        let straight = train(whole.path(), "c", None).expect("trains");
+        for stop_at in [1, 17, 44] {
+            let stopped = train(parts.path(), "c", Some(stop_at)).expect("stops");
+            assert!(stopped.stopped);
+            assert_eq!(stopped.steps, stop_at);
+        }
+        let resumed = train(parts.path(), "c", None).expect("goes on");
+        assert!(!resumed.stopped);
+        assert_eq!(weights(&straight), weights(&resumed));
+        let losses = |trained: &Trained<Linear>| -> Vec<(usize, f64)> {
+            trained
+                .curve
+                .iter()
+                .map(|point| (point.step, point.loss))
+                .collect()
+        };
+        assert_eq!(losses(&straight), losses(&resumed));
+    }
+
+    #[test]
+    fn another_configuration_does_not_go_on_from_a_checkpoint() {
+        let out = tempfile::tempdir().expect("a folder");
+        train(out.path(), "c", Some(3)).expect("stops");
+        let error = train(out.path(), "other", None)
+            .err()
+            .expect("refuses")
+            .to_string();
+        assert!(error.contains("another configuration"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named() {
+        let out = tempfile::tempdir().expect("a folder");
+        train(out.path(), "c", Some(3)).expect("stops");
+        std::fs::write(out.path().join("step-3/weights.bpk"), b"not weights").expect("writes");
+        let error = train(out.path(), "c", None)
+            .err()
+            .expect("refuses")
+            .to_string();
+        assert!(error.contains("step-3"), "{error}");
+    }
 }

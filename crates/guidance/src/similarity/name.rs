@@ -2,14 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{SIMILARITIES, Similarity};
 use crate::Error;
 
 /// The name of one of the [`SIMILARITIES`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SimilarityName(&'static str);
 
 impl SimilarityName {
@@ -47,17 +46,18 @@ impl FromStr for SimilarityName {
     }
 }
 
-impl TryFrom<String> for SimilarityName {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
+impl Serialize for SimilarityName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
     }
 }
 
-impl From<SimilarityName> for String {
-    fn from(name: SimilarityName) -> Self {
-        name.0.into()
+// Derived, it would ask for input that lives forever, because of the name.
+impl<'de> Deserialize<'de> for SimilarityName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

@@ -293,7 +293,8 @@ fn refuse_duplicates(rows: &[MetricRow]) -> Result<()> {
     Ok(())
 }
 
-/// The columns that the rows ask for: by role, sets in the order of their first row, the average last.
+/// The columns that the rows ask for: by role, sets in the order of their first row, the average last, and none
+/// where a role has a single set.
 fn places<'a>(rows: impl Iterator<Item = &'a MetricRow>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for row in rows {
@@ -308,6 +309,12 @@ fn places<'a>(rows: impl Iterator<Item = &'a MetricRow>) -> Vec<Place> {
         }
     }
     places.sort_by_key(|place| (place.role, place.set == MetricRow::AVERAGE));
+    let sets_of = |role: Role| places.iter().filter(|place| place.role == role).count();
+    let alone: Vec<Role> = Role::ALL
+        .into_iter()
+        .filter(|role| sets_of(*role) <= 2)
+        .collect();
+    places.retain(|place| place.set != MetricRow::AVERAGE || !alone.contains(&place.role));
     places
 }
 

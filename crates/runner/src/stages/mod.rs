@@ -6,7 +6,7 @@ mod invert;
 mod observe;
 mod synthesise;
 
-pub use compare::{Columns, compare};
+pub use compare::compare;
 pub use invert::{Inversion, invert};
 pub use observe::{Observed, observe};
 pub use synthesise::{Synthesis, synthesise};

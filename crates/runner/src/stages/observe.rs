@@ -19,8 +19,6 @@ pub struct Observed {
     pub logits: Array,
     /// Penultimate features, `[image, feature]`.
     pub features: Array,
-    /// Key of the output.
-    pub key: Key,
 }
 
 impl Observed {
@@ -85,6 +83,5 @@ pub fn observe(
     Ok(Observed {
         logits: output.array("logits")?.clone(),
         features: output.array("features")?.clone(),
-        key,
     })
 }

@@ -1,0 +1,356 @@
+//! The program as its users meet it: small runs, interrupted runs, and everything that can be wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const EXPERIMENT: &str = r#"
+title = "A small one"
+benchmark = "quick"
+classifiers = ["quick/quick-classifier-0.toml"]
+diffusion = "quick/quick-unet.toml"
+limit = 3
+validation_limit = 3
+batch = 2
+bootstrap = 20
+
+[inversion.short]
+spacing = "ddim5"
+fraction = 0.6
+
+[[guard]]
+name = "free"
+inversion = "short"
+guidance = { kind = "classifier-free", scale = 2.0 }
+reference = ["input", "reconstruction"]
+similarity = ["l1", "ssim", "features-l2"]
+
+[headline]
+tandems = [["l1", "ssim"]]
+oracle = true
+
+[[detector]]
+name = "ebo"
+
+[[detector]]
+name = "knn"
+parameters = { k = 5 }
+
+[[combine]]
+name = "diffguard+ebo"
+of = ["ebo", "diffguard"]
+rule = "cascade"
+"#;
+
+/// A repository of its own: the real assets, one experiment, and an output directory.
+struct Clone {
+    folder: TempDir,
+}
+
+impl Clone {
+    fn new(experiment: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        fs::copy(
+            repository.join("datasets.toml"),
+            folder.path().join("datasets.toml"),
+        )
+        .unwrap();
+        copy_folder(&repository.join("assets"), &folder.path().join("assets"));
+        fs::create_dir(folder.path().join("experiments")).unwrap();
+        fs::write(folder.path().join("experiments/small.toml"), experiment).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn bench(&self, out: &str) -> Output {
+        self.run(&["bench", "small", "--no-progress", "--out", out])
+    }
+
+    fn spawn(&self, out: &str) -> Child {
+        self.command(&["bench", "small", "--no-progress", "--out", out])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, says: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    for part in says {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+/// The scores and metrics of a finished run.
+fn results(clone: &Clone, out: &str) -> (Vec<u8>, Vec<u8>) {
+    let read = |name: &str| fs::read(clone.path(out).join(name)).unwrap();
+    (read("scores.parquet"), read("metrics.csv"))
+}
+
+/// Stored stage files.
+fn stored(clone: &Clone, out: &str) -> usize {
+    let Ok(stages) = fs::read_dir(clone.path(out).join("store")) else {
+        return 0;
+    };
+    stages
+        .flatten()
+        .map(|stage| fs::read_dir(stage.path()).map_or(0, Iterator::count))
+        .sum()
+}
+
+#[test]
+fn a_run_writes_everything_and_a_second_one_computes_nothing() {
+    let clone = Clone::new(EXPERIMENT);
+    let first = clone.bench("out");
+    assert!(first.status.success(), "{}", stderr(&first));
+    for name in [
+        "table.md",
+        "run.json",
+        "roc.svg",
+        "roc.png",
+        "auroc.svg",
+        "auroc.png",
+        "pictures.png",
+    ] {
+        assert!(
+            clone.path("out").join(name).metadata().unwrap().len() > 0,
+            "{name}"
+        );
+    }
+    let metrics = String::from_utf8(results(&clone, "out").1).unwrap();
+    assert!(
+        metrics.starts_with("experiment,method,set,role,metric,value,ci_low,ci_high,n_id,n_ood\n"),
+        "{metrics}"
+    );
+    for method in [
+        "ebo",
+        "knn",
+        "diffguard",
+        "diffguard-oracle",
+        "diffguard+ebo",
+        "diffguard+ebo-envelope",
+    ] {
+        for set in [
+            "shirt,near",
+            "ankle-boot,near",
+            "average,near",
+            "mnist-10k,far",
+            "average,far",
+        ] {
+            assert!(
+                metrics.contains(&format!("small,{method},{set},auroc,")),
+                "{method} on {set}"
+            );
+        }
+    }
+    let before = results(&clone, "out");
+    let second = clone.bench("out");
+    assert!(second.status.success(), "{}", stderr(&second));
+    assert_eq!(before, results(&clone, "out"));
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(clone.path("out/run.json")).unwrap()).unwrap();
+    for (stage, account) in record["stages"].as_object().unwrap() {
+        assert_eq!(account["computed"], 0, "{stage}");
+    }
+    // Two settings of one inversion cost one inversion: 3 of 5 steps, each image once.
+    let images = record["stages"]["invert"]["reused"].as_u64().unwrap();
+    assert_eq!(record["stages"]["invert"]["cost"]["unet_rows"], 3 * images);
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("whole").status.success());
+    let whole = stored(&clone, "whole");
+    for moment in [200, 900, 1500] {
+        let mut child = clone.spawn("killed");
+        std::thread::sleep(Duration::from_millis(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let last = clone.bench("killed");
+    assert!(last.status.success(), "{}", stderr(&last));
+    assert_eq!(results(&clone, "whole"), results(&clone, "killed"));
+    assert_eq!(
+        stored(&clone, "killed"),
+        whole,
+        "no half-written stage file is left behind"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_is_a_clean_end() {
+    let clone = Clone::new(EXPERIMENT);
+    let child = clone.spawn("out");
+    while stored(&clone, "out") < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("goes on from there"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!clone.path("out/metrics.csv").exists());
+}
+
+#[test]
+fn two_runs_do_not_share_an_output_directory() {
+    let clone = Clone::new(EXPERIMENT);
+    let mut first = clone.spawn("out");
+    while stored(&clone, "out") == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = clone.bench("out");
+    assert_fails(
+        &second,
+        &["is in use by process", &first.id().to_string(), "--out"],
+    );
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn misspelt_names_and_keys_are_answered_with_the_nearest() {
+    let clone = Clone::new(EXPERIMENT);
+    assert_fails(
+        &clone.run(&["bench", "smal"]),
+        &["no experiment `smal`", "did you mean `small`?"],
+    );
+    for (right, wrong, says) in [
+        (
+            "bootstrap = 20",
+            "bootstrp = 20",
+            ["bootstrp", "did you mean `bootstrap`?"],
+        ),
+        ("scale = 2.0", "scal = 2.0", ["scal", "scale"]),
+        ("\"ssim\", \"features-l2\"", "\"sssim\"", ["sssim", "ssim"]),
+        ("name = \"ebo\"", "name = \"ebbo\"", ["ebbo", "ebo"]),
+        (
+            "{ k = 5 }",
+            "{ kk = 5 }",
+            ["unknown key `kk`", "the valid names are k"],
+        ),
+        (
+            "rule = \"cascade\"",
+            "rule = \"cascde\"",
+            ["cascde", "cascade"],
+        ),
+        (
+            "inversion = \"short\"",
+            "inversion = \"shrt\"",
+            ["shrt", "did you mean `short`?"],
+        ),
+        (
+            "spacing = \"ddim5\"",
+            "spacing = \"ddim60\"",
+            ["ddim60", "60"],
+        ),
+    ] {
+        let path = clone.path("experiments/small.toml");
+        assert!(EXPERIMENT.contains(right), "{right}");
+        fs::write(&path, EXPERIMENT.replace(right, wrong)).unwrap();
+        let output = clone.bench("out");
+        assert_fails(&output, &says);
+        fs::write(&path, EXPERIMENT).unwrap();
+    }
+}
+
+#[test]
+fn weights_that_are_not_the_recorded_ones_are_refused() {
+    let clone = Clone::new(EXPERIMENT);
+    let weights = clone.path("assets/quick/quick-unet.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    assert_fails(
+        &clone.bench("out"),
+        &["quick-unet.safetensors", "sha256", "git checkout"],
+    );
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    fs::write(&weights, &flipped).unwrap();
+    assert_fails(&clone.bench("out"), &["quick-unet.safetensors", "sha256"]);
+    fs::remove_file(&weights).unwrap();
+    assert_fails(
+        &clone.bench("out"),
+        &["quick-unet.safetensors", "cannot read"],
+    );
+    fs::write(&weights, &whole).unwrap();
+    // The same file under a record of another size.
+    let record = clone.path("assets/quick/quick-unet.toml");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replace("channels = 48", "channels = 32")).unwrap();
+    assert_fails(
+        &clone.bench("out"),
+        &["quick-unet.safetensors", "does not fit the network"],
+    );
+}
+
+#[test]
+fn damaged_images_and_unusable_directories_are_named() {
+    let clone = Clone::new(EXPERIMENT);
+    let images = clone.path("assets/quick/fashion-mnist/t10k-images-idx3-ubyte.gz");
+    let whole = fs::read(&images).unwrap();
+    fs::write(&images, &whole[..1000]).unwrap();
+    assert_fails(&clone.bench("out"), &["t10k-images-idx3-ubyte.gz"]);
+    fs::write(&images, &whole).unwrap();
+    fs::write(clone.path("a-file"), b"").unwrap();
+    assert_fails(&clone.bench("a-file/out"), &["a-file"]);
+    assert_fails(
+        &clone.run(&["bench", "small", "--device", "tpu"]),
+        &["unknown device `tpu`", "cuda:N"],
+    );
+    assert_fails(
+        &clone.run(&["bench", "small", "--device", "cuda:0"]),
+        &["--features cuda"],
+    );
+    assert_fails(
+        &clone.run(&["bench", "small", "--limit", "0"]),
+        &["--limit"],
+    );
+}
