@@ -57,7 +57,7 @@ fn weights_survive_the_round_trip() {
     let (network, (x, t)) = (network(&device), input(&device));
     let before = network.eps(x.clone(), t.clone(), None);
     for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::F16, 2e-2)] {
-        let bytes = to_bytes(&network, precision, &[("name", "test".into())]).unwrap();
+        let bytes = to_bytes(&network, precision, "test").unwrap();
         let fresh = QuickUnetConfig::new(8).with_channels(16).init(&device);
         let loaded = from_bytes(fresh, bytes, Path::new("memory"))
             .unwrap()

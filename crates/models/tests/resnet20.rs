@@ -44,7 +44,7 @@ fn reference_key(ours: &str) -> (String, bool) {
 
 fn filled() -> Vec<u8> {
     let empty = CifarResnetConfig::new(10).init(&Device::flex());
-    let bytes = to_bytes(&empty, Precision::F32, &[]).unwrap();
+    let bytes = to_bytes(&empty, Precision::F32, "test").unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut filled: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (name, view) in tensors.iter() {
@@ -131,7 +131,7 @@ fn what_does_not_fit_is_named() {
     let bytes = to_bytes(
         &CifarResnetConfig::new(10).init(&device),
         Precision::F32,
-        &[],
+        "test",
     )
     .unwrap();
     let load = |config: CifarResnetConfig, bytes: Vec<u8>| {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use diffguard_datasets::benchmark::{self, Benchmark};
 use diffguard_guidance::synthesis::SynthesisConfig;
-use diffguard_guidance::{GuidanceConfig, LabelSource, SimilarityName};
+use diffguard_guidance::{GuidanceConfig, LabelSource, SimilarityName, Trajectory};
 use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
 use ndarray::{Array1, Array2, Array3, Axis};
 use serde::Serialize;
@@ -149,7 +149,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
 
     let benchmark = load_benchmark(&experiment, &root)?;
     let networks = Networks::load(&experiment, &root, &device)?;
-    check_fit(&benchmark, &networks)?;
+    check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
     let total = image_stages(&experiment, &parts);
     let pipeline = Pipeline {
@@ -179,7 +179,11 @@ fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
     })
 }
 
-fn check_fit(benchmark: &Benchmark, networks: &Networks) -> Result<()> {
+/// Refuses what cannot run before anything is computed.
+fn check_fit(experiment: &Experiment, benchmark: &Benchmark, networks: &Networks) -> Result<()> {
+    for config in experiment.inversion.values() {
+        config.moves(&Trajectory::new(&networks.schedule, &config.spacing)?)?;
+    }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
         return Err(Error::Setting(format!(
@@ -383,18 +387,8 @@ fn run_guard(
     }
     Ok(columns
         .into_iter()
-        .map(|((reference, similarity), values)| {
-            (column_name(&guard.name, reference, similarity), values)
-        })
+        .map(|((reference, similarity), values)| (guard.column(reference, similarity), values))
         .collect())
-}
-
-/// The name of a guard's score column.
-pub fn column_name(guard: &str, reference: Reference, similarity: SimilarityName) -> String {
-    match reference {
-        Reference::Input => format!("diffguard-{guard}/{similarity}"),
-        Reference::Reconstruction => format!("diffguard-{guard}/{similarity}@recon"),
-    }
 }
 
 /// Chooses the headline setting by its mean validation AUROC, and adds its column under the name `diffguard`.
@@ -430,7 +424,7 @@ fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
                 })
                 .map(|pair| pair.to_vec());
             for similarities in singles.chain(tandems) {
-                let (name, values) = candidate(&guard.name, *reference, &similarities, scores)?;
+                let (name, values) = candidate(guard, *reference, &similarities, scores)?;
                 let validation_auroc = evaluate::validation_auroc(&name, &values, scores)?;
                 let chosen = Chosen {
                     guard: guard.name.clone(),
@@ -460,14 +454,14 @@ fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
 
 /// The column of one similarity, or the mean of z-scores of a tandem.
 fn candidate(
-    guard: &str,
+    guard: &Guard,
     reference: Reference,
     similarities: &[SimilarityName],
     scores: &Scores,
 ) -> Result<(String, Vec<f64>)> {
     let names: Vec<String> = similarities
         .iter()
-        .map(|s| column_name(guard, reference, *s))
+        .map(|s| guard.column(reference, *s))
         .collect();
     if let [name] = names.as_slice() {
         return Ok((
@@ -476,7 +470,7 @@ fn candidate(
         ));
     }
     let title: Vec<&str> = similarities.iter().map(|s| s.as_str()).collect();
-    let name = column_name(guard, reference, similarities[0]).replacen(
+    let name = guard.column(reference, similarities[0]).replacen(
         similarities[0].as_str(),
         &title.join("&"),
         1,
@@ -520,7 +514,7 @@ fn oracle(
     for (name, values) in run_guard(experiment, &guard, networks, parts, units, pipeline)? {
         all.push(name, values)?;
     }
-    let (_, values) = candidate(&guard.name, chosen.reference, &chosen.similarities, &all)?;
+    let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
     scores.push("diffguard-oracle", values)
 }
 

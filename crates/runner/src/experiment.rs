@@ -232,7 +232,59 @@ impl Experiment {
             diffguard_ood::detectors::build(&detector.name, detector.parameters.clone())
                 .map_err(|error| Error::file(path, error))?;
         }
+        let mut rows = self.rows();
+        for combination in &self.combinations {
+            diffguard_ood::combine::build(&combination.rule, combination.parameters.clone())
+                .map_err(|error| Error::file(path, error))?;
+            for row in &combination.of {
+                if !rows.contains(row) {
+                    let hint = match suggest(row, rows.iter().map(String::as_str)) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("there are: {}", rows.join(", ")),
+                    };
+                    return fault(format!(
+                        "`{}` combines the row `{row}`, which does not exist; {hint}",
+                        combination.name
+                    ));
+                }
+            }
+            rows.push(combination.name.clone());
+        }
         Ok(())
+    }
+
+    /// The rows that a run has before its fusions.
+    fn rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self
+            .detectors
+            .iter()
+            .map(|detector| detector.row().to_owned())
+            .collect();
+        for guard in &self.guards {
+            for reference in &guard.reference {
+                rows.extend(
+                    guard
+                        .similarity
+                        .iter()
+                        .map(|similarity| guard.column(*reference, *similarity)),
+                );
+            }
+        }
+        if let Some(headline) = &self.headline {
+            rows.push("diffguard".into());
+            rows.extend(headline.oracle.then(|| "diffguard-oracle".into()));
+        }
+        rows
+    }
+}
+
+impl Guard {
+    /// The name of the score column of a reference and a similarity.
+    pub fn column(&self, reference: Reference, similarity: SimilarityName) -> String {
+        match reference {
+            Reference::Input => format!("diffguard-{}/{similarity}", self.name),
+            Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use diffguard_report::table::{MethodGroup, Table, TerminalOptions};
 use diffguard_report::{Metric, MetricRow, Role, csv, write_atomic};
 use serde_json::json;
 
-use crate::bench::{Finished, column_name};
+use crate::bench::Finished;
 use crate::evaluate;
 use crate::networks::Networks;
 use crate::parts::Split;
@@ -486,15 +486,11 @@ fn record(
         })
         .collect();
     let headline = finished.headline.as_ref().map(|chosen| {
-        let columns: Vec<String> = chosen
-            .similarities
-            .iter()
-            .map(|similarity| column_name(&chosen.guard, chosen.reference, *similarity))
-            .collect();
         json!({
             "chosen_on": "mean AUROC of in-distribution validation against each out-of-distribution validation set",
             "guard": chosen.guard,
-            "columns": columns,
+            "reference": chosen.reference,
+            "similarities": chosen.similarities,
             "validation_auroc": chosen.validation_auroc,
             "candidates": chosen.candidates,
         })

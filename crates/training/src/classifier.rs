@@ -1,22 +1,19 @@
 //! Training of a classifier.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use diffguard_datasets::ImageSet;
 use diffguard_models::Classifier;
-use diffguard_models::checkpoint::{Precision, sha256, to_bytes};
+use diffguard_models::checkpoint::Precision;
 use diffguard_models::cifar_resnet::CifarResnet;
-use diffguard_models::network::{ClassifierNetwork, WeightsRecord};
-use diffguard_report::write_atomic;
-use serde::Serialize;
+use diffguard_models::network::ClassifierNetwork;
 
 use crate::config::{ClassifierTraining, check, read};
-use crate::curve::csv;
 use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
-use crate::run::{Trained, run};
+use crate::finish::finish;
+use crate::run::run;
 use crate::{Context, Error, Outcome};
 
 fn images(pixels: Vec<f32>, set: &ImageSet, device: &Device) -> Tensor<4> {
@@ -116,43 +113,4 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
         Precision::F32,
         measured,
     )
-}
-
-/// Writes weights, record and curve.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn finish<M: Module, Network: Serialize + Clone>(
-    context: &Context,
-    name: &str,
-    network: &Network,
-    training: toml::Table,
-    batch: usize,
-    trained: Trained<M>,
-    parameters: usize,
-    precision: Precision,
-    measured: BTreeMap<String, f64>,
-) -> Result<Outcome, Error> {
-    let bytes = to_bytes(&trained.module, precision, &[("name", name.to_owned())])?;
-    let record = WeightsRecord {
-        file: format!("{name}.safetensors"),
-        sha256: sha256(&bytes),
-        date: time::OffsetDateTime::now_utc().date().to_string(),
-        parameters,
-        images: trained.steps * batch,
-        hours: (trained.seconds / 36.0).round() / 100.0,
-        measured,
-        network: network.clone(),
-        training,
-    };
-    let path = context.out.join(format!("{name}.toml"));
-    let text = toml::to_string(&record).map_err(|error| Error::Config {
-        path: path.clone(),
-        what: error.to_string(),
-    })?;
-    write_atomic(context.out.join(&record.file), &bytes)?;
-    write_atomic(
-        context.out.join(format!("{name}-curve.csv")),
-        csv(&trained.curve).as_bytes(),
-    )?;
-    write_atomic(&path, text.as_bytes())?;
-    Ok(Outcome::Finished(path))
 }

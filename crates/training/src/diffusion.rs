@@ -14,8 +14,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::config::{DiffusionTraining, check, read};
 use crate::data::{Purpose, Sampler, load, pixels, stream};
+use crate::finish::finish;
 use crate::run::run;
-use crate::{Context, Error, Outcome, classifier::finish};
+use crate::{Context, Error, Outcome};
 
 /// Steps, noise and labels of a batch, all drawn on the host from one stream.
 struct Draw {

@@ -11,6 +11,7 @@ mod data;
 mod diffusion;
 mod ema;
 mod error;
+mod finish;
 mod run;
 
 use std::path::Path;
