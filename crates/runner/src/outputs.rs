@@ -22,6 +22,8 @@ use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::{Error, Result, Root};
 
+/// The version of burn that the workspace pins.
+const BURN: &str = "0.22.1";
 /// Points that a ROC curve is thinned to before it is drawn.
 const CURVE_POINTS: usize = 400;
 
@@ -255,13 +257,15 @@ fn role_of(split: Split) -> Option<Role> {
     }
 }
 
-/// The rows that plots show: few enough to be told apart.
-fn plotted(finished: &Finished) -> Vec<String> {
-    let mut methods: Vec<String> = finished
-        .experiment
-        .detectors
-        .iter()
-        .map(|d| d.row().to_owned())
+/// Baselines that are drawn as ROC curves: more could not be told apart.
+const CURVE_BASELINES: usize = 4;
+
+/// The rows that plots show: so many baselines, in the experiment's order, then the headline, its oracle and the first
+/// fusion.
+fn plotted(finished: &Finished, baselines: usize) -> Vec<String> {
+    let detectors = finished.experiment.detectors.iter().take(baselines);
+    let mut methods: Vec<String> = detectors
+        .map(|detector| detector.row().to_owned())
         .collect();
     let own = ["diffguard", "diffguard-oracle"];
     methods.extend(
@@ -281,7 +285,7 @@ fn plotted(finished: &Finished) -> Vec<String> {
 
 fn plots(finished: &Finished, rows: &[MetricRow], out: &Path) -> Result<Vec<PathBuf>> {
     let scores = &finished.scores;
-    let methods = plotted(finished);
+    let methods = plotted(finished, usize::MAX);
     if methods.is_empty() {
         return Ok(Vec::new());
     }
@@ -302,7 +306,7 @@ fn plots(finished: &Finished, rows: &[MetricRow], out: &Path) -> Result<Vec<Path
     let mut panels = Vec::new();
     for (split, set) in &sets {
         let mut curves = Vec::new();
-        for method in &methods {
+        for method in &plotted(finished, CURVE_BASELINES) {
             let ranking = ranking(method, *split, set)?;
             let curve = ranking.roc(Positive::Id).thinned(CURVE_POINTS);
             curves.push(RocCurve {
@@ -499,7 +503,7 @@ fn record(
         "experiment": finished.name,
         "configuration": finished.experiment,
         "version": env!("CARGO_PKG_VERSION"),
-        "burn": "0.22.1",
+        "burn": BURN,
         "device": pipeline.device_name,
         "threads": rayon::current_num_threads(),
         "benchmark": {
@@ -536,4 +540,13 @@ fn peak_memory_mib() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_recorded_version_of_burn_is_the_pinned_one() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={}\"", super::BURN)));
+    }
 }
