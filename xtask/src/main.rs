@@ -1,5 +1,7 @@
 //! `cargo xtask …`: the door to the benchmark, and the development chores.
 
+mod memory;
+
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     match Cli::parse().task {
         Task::Runner(command) => match command.run() {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! A run of an experiment: from images to scores.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -159,7 +158,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         device_name,
         progress: Progress::new(total, options.no_progress),
         stop,
-        accounts: RefCell::default(),
+        accounts: std::sync::Mutex::default(),
     };
     let finished = scores(name, experiment, benchmark, &networks, &parts, &pipeline)?;
     pipeline.progress.finish();
@@ -221,31 +220,39 @@ fn scores(
     parts: &[Part],
     pipeline: &Pipeline,
 ) -> Result<Finished> {
-    let mut done: Vec<Done> = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        for unit in part.units(experiment.batch) {
-            let observed = networks
-                .classifiers
-                .iter()
-                .map(|classifier| observe(pipeline, &part.set.name, &unit, classifier))
-                .collect::<Result<_>>()?;
-            done.push(Done {
-                part: index,
-                unit,
-                observed,
-                inverted: BTreeMap::new(),
-                reconstructed: BTreeMap::new(),
-                synthesised: BTreeMap::new(),
-            });
+    let mut done: Vec<Done> = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(part, images)| {
+            images
+                .units(experiment.batch)
+                .into_iter()
+                .map(move |unit| (part, unit))
+        })
+        .map(|(part, unit)| Done {
+            part,
+            unit,
+            observed: Vec::new(),
+            inverted: BTreeMap::new(),
+            reconstructed: BTreeMap::new(),
+            synthesised: BTreeMap::new(),
+        })
+        .collect();
+    pipeline.each(&mut done, |done| {
+        for classifier in &networks.classifiers {
+            let set = &parts[done.part].set.name;
+            done.observed
+                .push(observe(pipeline, set, &done.unit, classifier)?);
         }
-    }
+        Ok(())
+    })?;
     let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
         .into_iter()
         .partition(|d| parts[d.part].split == Split::Fit);
     let mut scores = Scores::new(samples(parts, &rest));
     baselines(&experiment, networks, parts, &fit, &rest, &mut scores)?;
 
-    for unit in &mut rest {
+    pipeline.each(&mut rest, |unit| {
         let set = &parts[unit.part].set.name;
         for (inversion_name, config) in &experiment.inversion {
             let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
@@ -264,7 +271,8 @@ fn scores(
             unit.inverted.insert(inversion_name.clone(), inverted);
             unit.reconstructed.insert(inversion_name.clone(), made);
         }
-    }
+        Ok(())
+    })?;
     for guard in &experiment.guards {
         for (column, values) in run_guard(&experiment, guard, networks, parts, &mut rest, pipeline)?
         {
@@ -340,9 +348,8 @@ fn run_guard(
     units: &mut [Done],
     pipeline: &Pipeline,
 ) -> Result<Vec<(String, Vec<f64>)>> {
-    let mut columns: BTreeMap<(Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
     let spacing = &experiment.inversion[&guard.inversion].spacing;
-    for done in units.iter_mut() {
+    let compared = pipeline.each(units, |done| {
         let set = &parts[done.part].set.name;
         let labels = guard.label.choose(
             &done.observed[0].predictions(),
@@ -361,12 +368,13 @@ fn run_guard(
             (&guard.guidance, &guard.synthesis),
             &labels,
         )?;
+        let mut compared = Vec::new();
         for reference in &guard.reference {
             let reconstruction = match reference {
                 Reference::Input => None,
                 Reference::Reconstruction => Some(&done.reconstructed[&guard.inversion]),
             };
-            let compared = compare(
+            let columns = compare(
                 pipeline,
                 set,
                 &done.unit,
@@ -376,14 +384,19 @@ fn run_guard(
                 &made,
                 &guard.similarity,
             )?;
-            for (similarity, values) in compared {
-                columns
-                    .entry((*reference, similarity))
-                    .or_default()
-                    .extend(values);
-            }
+            compared.push((*reference, columns));
         }
         done.synthesised.insert(guard.name.clone(), made);
+        Ok(compared)
+    })?;
+    let mut columns: BTreeMap<(Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
+    for (reference, unit) in compared.into_iter().flatten() {
+        for (similarity, values) in unit {
+            columns
+                .entry((reference, similarity))
+                .or_default()
+                .extend(values);
+        }
     }
     Ok(columns
         .into_iter()

@@ -110,7 +110,7 @@ pub fn write(
         );
     }
     println!("classifier accuracy {:.2} %", 100.0 * finished.accuracy);
-    for (stage, account) in pipeline.accounts.borrow().iter() {
+    for (stage, account) in pipeline.accounts().iter() {
         println!(
             "{stage:<11} {:>6} computed, {:>6} stored, {:>8.1} images/s",
             account.computed,
@@ -480,8 +480,7 @@ fn record(
     evaluated: f64,
 ) -> serde_json::Value {
     let stages: serde_json::Map<String, serde_json::Value> = pipeline
-        .accounts
-        .borrow()
+        .accounts()
         .iter()
         .map(|(stage, account)| {
             let mut value = json!(account);

@@ -1,8 +1,8 @@
 //! What all stages share: the store, the device, the display, the stop signal, and the accounts.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -20,7 +20,7 @@ pub struct Account {
     pub computed: u64,
     /// Images whose output was stored already.
     pub reused: u64,
-    /// Seconds that all of them took when they were computed, in this run or before.
+    /// Seconds that all of them took when they were computed, in this run or before, summed over the workers.
     pub seconds: f64,
     /// Rows that went through the networks for all of them.
     pub cost: Cost,
@@ -48,7 +48,7 @@ pub struct Pipeline<'a> {
     /// Set from outside to stop between two work units.
     pub stop: &'a AtomicBool,
     /// What each stage has done.
-    pub accounts: RefCell<BTreeMap<&'static str, Account>>,
+    pub accounts: Mutex<BTreeMap<&'static str, Account>>,
 }
 
 impl Pipeline<'_> {
@@ -82,7 +82,7 @@ impl Pipeline<'_> {
                 output
             }
         };
-        let mut accounts = self.accounts.borrow_mut();
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let account = accounts.entry(stage).or_default();
         match reused {
             true => account.reused += images as u64,
@@ -90,8 +90,55 @@ impl Pipeline<'_> {
         }
         account.seconds += output.seconds;
         account.cost += output.cost;
+        drop(accounts);
         self.progress.advance(stage, set, images as u64, !reused);
         Ok(output)
+    }
+
+    /// What each stage has done so far.
+    pub fn accounts(&self) -> BTreeMap<&'static str, Account> {
+        self.accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Calls `f` for every item, as many at once as there are threads; the results in the items' order.
+    ///
+    /// Two work units fill the gaps that one leaves where its network cannot use all cores. The workers are no
+    /// threads of the pool: a pool's thread that waits may pick up another unit while it holds a lock.
+    ///
+    /// # Errors
+    /// The first error in the items' order; no further item is begun after one.
+    pub fn each<T: Send, R: Send>(
+        &self,
+        items: &mut [T],
+        f: impl Fn(&mut T) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let count = items.len();
+        let queue = Mutex::new(items.iter_mut().enumerate());
+        let failed = AtomicBool::new(false);
+        let done = Mutex::new(Vec::with_capacity(count));
+        std::thread::scope(|scope| {
+            for _ in 0..rayon::current_num_threads().min(count) {
+                scope.spawn(|| {
+                    while !failed.load(Ordering::Relaxed) {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((index, item)) = next else { break };
+                        let result = f(item);
+                        if result.is_err() {
+                            failed.store(true, Ordering::Relaxed);
+                        }
+                        done.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((index, result));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     /// An array as a tensor on the device.

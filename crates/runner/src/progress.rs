@@ -1,7 +1,8 @@
 //! One overall display of a run: stage, set, images a second, time left; plain lines where there is no terminal.
 
-use std::cell::Cell;
 use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,9 +14,9 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
-    spoken: Cell<Instant>,
+    spoken: Mutex<Instant>,
     begun: Instant,
-    computed: Cell<u64>,
+    computed: AtomicU64,
 }
 
 impl Progress {
@@ -35,9 +36,9 @@ impl Progress {
         Self {
             bar,
             plain: !terminal && !silent,
-            spoken: Cell::new(now),
+            spoken: Mutex::new(now),
             begun: now,
-            computed: Cell::new(0),
+            computed: AtomicU64::new(0),
         }
     }
 
@@ -45,12 +46,16 @@ impl Progress {
     pub fn advance(&self, stage: &str, set: &str, images: u64, computed: bool) {
         self.bar.inc(images);
         if computed {
-            self.computed.set(self.computed.get() + images);
+            self.computed.fetch_add(images, Ordering::Relaxed);
         }
-        let rate = self.computed.get() as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
+        let rate = self.computed.load(Ordering::Relaxed) as f64
+            / self.begun.elapsed().as_secs_f64().max(1e-3);
         self.bar
             .set_message(format!("{stage:<11} {set:<12} {rate:>5.0} image-stages/s"));
-        if self.plain && self.spoken.get().elapsed() >= PLAIN_INTERVAL {
+        let Ok(mut spoken) = self.spoken.lock() else {
+            return;
+        };
+        if self.plain && spoken.elapsed() >= PLAIN_INTERVAL {
             let (at, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let left = (total.saturating_sub(at)) as f64
                 / (at as f64 / self.begun.elapsed().as_secs_f64()).max(1e-3);
@@ -58,7 +63,7 @@ impl Progress {
                 "{:>3}%  {stage} {set}, {rate:.0} image-stages/s, {left:.0} s left",
                 100 * at / total.max(1)
             );
-            self.spoken.set(Instant::now());
+            *spoken = Instant::now();
         }
     }
 
