@@ -632,7 +632,7 @@ fn baselines(
     Ok(())
 }
 
-/// The first few samples of each test set, by the chosen guard (or the first one).
+/// A few samples of each test set, of different classes or spread over it, by the chosen guard (or the first one).
 fn pictures(
     experiment: &Experiment,
     chosen: Option<&Chosen>,
@@ -642,25 +642,21 @@ fn pictures(
     let guard = chosen
         .map(|chosen| chosen.guard.as_str())
         .or(experiment.guards.first().map(|g| g.name.as_str()));
-    let Some(guard) =
-        guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name))
-    else {
+    let guard = guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name));
+    let Some(guard) = guard else {
         return Vec::new();
     };
+    let shown: Vec<Vec<usize>> = parts.iter().map(|part| shown(part)).collect();
     let mut pictures = Vec::new();
     let mut position = 0;
     for done in units {
         let part = &parts[done.part];
-        let test = matches!(part.split, Split::IdTest | Split::Near | Split::Far);
         let size = part.set.shape.len();
         let image = |array: &Array, i: usize| array.values[i * size..(i + 1) * size].to_vec();
-        if let (true, Some(synthesis)) = (
-            test && done.unit.first == 0,
-            done.synthesised.get(&guard.name),
-        ) {
-            // Spread over the unit: its images are sorted by class where the set's file is.
-            let step = (done.unit.len() / PICTURES_PER_SET).max(1);
-            for i in (0..done.unit.len()).step_by(step).take(PICTURES_PER_SET) {
+        if let Some(synthesis) = done.synthesised.get(&guard.name) {
+            let here = done.unit.first..done.unit.first + done.unit.len();
+            for index in shown[done.part].iter().filter(|index| here.contains(index)) {
+                let i = index - done.unit.first;
                 pictures.push(Picture {
                     sample: position + i,
                     input: image(&done.unit.images, i),
@@ -672,4 +668,31 @@ fn pictures(
         position += done.unit.len();
     }
     pictures
+}
+
+/// Which images of a test set are shown: one of each of the first classes that occur, or an even spread.
+fn shown(part: &Part) -> Vec<usize> {
+    let set = &part.set;
+    match part.split {
+        Split::IdTest => {
+            let mut classes = Vec::new();
+            let first_of_class = |index: &usize| {
+                let new = !classes.contains(&set.labels[*index]);
+                classes.push(set.labels[*index]);
+                new
+            };
+            (0..set.len())
+                .filter(first_of_class)
+                .take(PICTURES_PER_SET)
+                .collect()
+        }
+        Split::Near | Split::Far => {
+            let step = (set.len() / PICTURES_PER_SET).max(1);
+            (0..set.len())
+                .step_by(step)
+                .take(PICTURES_PER_SET)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
