@@ -646,7 +646,7 @@ fn pictures(
     let Some(guard) = guard else {
         return Vec::new();
     };
-    let shown: Vec<Vec<usize>> = parts.iter().map(|part| shown(part)).collect();
+    let shown: Vec<Vec<usize>> = parts.iter().map(shown).collect();
     let mut pictures = Vec::new();
     let mut position = 0;
     for done in units {
