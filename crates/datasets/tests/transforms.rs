@@ -1,6 +1,6 @@
 //! The transforms against golden files of PIL and torchvision.
 //!
-//! The small files are in `tests/oracles/resize`; a folder with more of them can be named in `DIFFGUARD_ORACLES`
+//! The small files are in `oracles/resize`; a folder with more of them can be named in `DIFFGUARD_ORACLES`
 //! (its subfolder `resize` is read).
 
 use std::fs;
@@ -70,7 +70,7 @@ impl Oracle {
 
 /// All golden files of one `config.op`; there must be some.
 fn oracles(op: &str) -> Vec<Oracle> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/resize");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../oracles/resize");
     let more = std::env::var_os("DIFFGUARD_ORACLES").map(|dir| PathBuf::from(dir).join("resize"));
     let files = [Some(own), more].into_iter().flatten();
     let files = files

@@ -101,8 +101,8 @@ fn excess<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>, (rtol, atol): (f64
 
 #[test]
 fn equals_the_reference() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/resnet20_cifar10.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../oracles/resnet/resnet20_cifar10.safetensors");
     let bytes = std::fs::read(path).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     let metadata = header.metadata().as_ref().unwrap();

@@ -90,14 +90,12 @@ pub enum Error {
         /// The range, in words.
         range: &'static str,
     },
-    /// A golden case that this crate cannot run.
-    #[error("golden case of kind `{kind}`: {problem}")]
-    Case {
-        /// The case's kind.
-        kind: String,
-        /// What is missing or unknown.
-        problem: String,
-    },
+}
+
+impl From<Error> for diffguard_oracle::Error {
+    fn from(error: Error) -> Self {
+        Self::method(error)
+    }
 }
 
 impl Error {

@@ -48,6 +48,9 @@ pub enum Error {
     /// Training.
     #[error(transparent)]
     Training(#[from] diffguard_training::Error),
+    /// Golden cases.
+    #[error(transparent)]
+    Oracle(#[from] diffguard_oracle::Error),
     /// Data frames.
     #[error("data frame: {0}")]
     Frame(#[from] polars::error::PolarsError),

@@ -11,6 +11,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod commands;
 pub mod device;
 mod error;
 pub mod evaluate;

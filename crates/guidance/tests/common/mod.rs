@@ -18,9 +18,9 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// `name`: `kind/case`, below `tests/oracles`.
+    /// `name`: `kind/case`, below `oracles`.
     pub fn open(name: &str) -> Self {
-        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles");
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../oracles");
         let folder = std::env::var_os("DIFFGUARD_ORACLES").map_or(kept, Into::into);
         let path = folder.join(name).with_extension("safetensors");
         let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

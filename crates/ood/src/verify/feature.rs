@@ -2,8 +2,8 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::{Case, Produced, table};
-use crate::Error;
+use super::Error;
+use super::{Arrays, Case, Produced, table};
 use crate::detectors::{
     Detector, FitData, Head, Labelled, Observations, ash, build, dice, fdbd, mds, nci, nnguide,
     openmax, react, residual, rmds, she, vim, vra,

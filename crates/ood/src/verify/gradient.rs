@@ -2,8 +2,8 @@
 
 use ndarray::Array2;
 
-use super::{Case, Produced, table};
-use crate::Error;
+use super::Error;
+use super::{Arrays, Case, Produced, table};
 use crate::detectors::{FitData, Observations, build, odin_scores};
 use crate::linalg::affine;
 

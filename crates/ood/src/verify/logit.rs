@@ -2,8 +2,8 @@
 
 use ndarray::Array2;
 
-use super::{Case, Produced, table};
-use crate::Error;
+use super::Error;
+use super::{Arrays, Case, Produced, table};
 use crate::detectors::temp_scaling::{mean_nll, optimal_temperature};
 use crate::detectors::{Detector, FitData, Labelled, Observations, build, kl_matching::KlMatching};
 

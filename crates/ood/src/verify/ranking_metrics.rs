@@ -1,7 +1,9 @@
 //! Golden cases of kind `ood_metrics`.
 
-use super::{Case, Produced, Values};
-use crate::Error;
+use diffguard_oracle::Values;
+
+use super::Error;
+use super::{Case, Produced};
 use crate::metrics::{
     Points, Positive, Precision, Ranking, accuracy, aupr_out_of_one_minus, ccr_at_fpr,
 };

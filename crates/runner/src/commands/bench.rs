@@ -1,0 +1,60 @@
+//! `bench`: run an experiment.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::stop_signal;
+use crate::Result;
+use crate::bench::{Options, bench};
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// An experiment's name (see `list`), or the path of its TOML file
+    experiment: String,
+    /// Images of each test set at most; the outputs then go to runs/, never over committed results
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Output directory [default: results/NAME, with --limit runs/NAME-limit-N]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Folder of stored stages [default: DIR/store with --out, else runs/store]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Device: cpu, ndarray, cuda:N, vulkan:N or wgpu:N (all but cpu need a cargo feature)
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Images of a work unit
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Seed of the choice of images, of random labels and of the bootstrap
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+    /// Compute again what is stored
+    #[arg(long)]
+    force: bool,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        let options = Options {
+            limit: self.limit,
+            out: self.out,
+            store: self.store,
+            device: self.device,
+            batch: self.batch,
+            seed: self.seed,
+            threads: self.threads,
+            no_progress: self.no_progress,
+            force: self.force,
+        };
+        bench(&self.experiment, &options, stop_signal()?).map(|_| ())
+    }
+}
