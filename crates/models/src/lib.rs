@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod cifar_resnet;
 mod error;
+pub mod input_gradient;
 pub mod layers;
 pub mod network;
 pub mod quick_unet;

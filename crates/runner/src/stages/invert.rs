@@ -43,22 +43,23 @@ pub fn invert(
     networks: &Networks,
     config: &InversionConfig,
 ) -> Result<Inversion> {
+    let diffusion = networks.diffusion()?;
     let key = Key::new(
         STAGE,
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &networks.unet_provenance.sha256,
-            schedule: &networks.schedule_config,
+            unet: &diffusion.provenance.sha256,
+            schedule: &diffusion.schedule_config,
             inversion: config,
             images: &unit.key,
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let trajectory = Trajectory::new(&networks.schedule, &config.spacing)?;
+        let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let image = pipeline.tensor::<4>(&unit.images);
         let inverted = diffguard_guidance::invert(
-            networks.unet.as_ref(),
+            diffusion.unet.as_ref(),
             &trajectory,
             config,
             image,
