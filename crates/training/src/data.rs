@@ -1,5 +1,6 @@
 //! Batches: which images a step sees is a function of seed and step alone.
 
+use diffguard_datasets::cifar::{self, CIFAR10_CLASSES};
 use diffguard_datasets::{
     ImageSet, QUICK_CLASSES, TrainingSplit, fashion_mnist, quick_training_split,
 };
@@ -9,12 +10,26 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{Context, Error, TrainingData};
 
+/// The images of a training run.
+pub(crate) struct Split {
+    /// What the network is trained on.
+    pub train: ImageSet,
+    /// What it is measured on at the end.
+    pub val: ImageSet,
+}
+
 /// The training and validation images.
-pub(crate) fn load(data: TrainingData, context: &Context) -> Result<TrainingSplit, Error> {
+pub(crate) fn load(data: TrainingData, context: &Context) -> Result<Split, Error> {
     match data {
-        TrainingData::Quick => Ok(quick_training_split(&fashion_mnist::load_train(
-            context.data_dirs,
-        )?)?),
+        TrainingData::Quick => {
+            let whole = fashion_mnist::load_train(context.data_dirs)?;
+            let TrainingSplit { train, val, .. } = quick_training_split(&whole)?;
+            Ok(Split { train, val })
+        }
+        TrainingData::Cifar10 => Ok(Split {
+            train: cifar::load_cifar10(context.data_dirs, cifar::Part::Train)?,
+            val: cifar::load_cifar10(context.data_dirs, cifar::Part::Test)?.limit(1000, 0),
+        }),
     }
 }
 
@@ -23,6 +38,7 @@ impl TrainingData {
     pub(crate) fn num_classes(self) -> usize {
         match self {
             Self::Quick => QUICK_CLASSES.len(),
+            Self::Cifar10 => CIFAR10_CLASSES.len(),
         }
     }
 }
