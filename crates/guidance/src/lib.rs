@@ -31,6 +31,7 @@ pub mod similarity;
 pub mod spacing;
 pub mod synthesis;
 pub mod trajectory;
+pub mod verify;
 
 pub use cost::Cost;
 pub use error::Error;
