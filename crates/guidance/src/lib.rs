@@ -4,7 +4,7 @@
 //! The way through the crate is the way of an image:
 //!
 //! 1. [`schedule`] and [`spacing`]: the noise levels, and the few of them that are visited; [`trajectory`]: the moves
-//!    between them, upward and downward;
+//!    between them, upward and downward, and the [`solver`] that makes them;
 //! 2. [`inversion`] (P eq. 6): from the image up to noise, with [`early_stop`];
 //! 3. [`synthesis`] (P eq. 3): from there down to an image, under a [`guidance`]: classifier-free (P eq. 5) with
 //!    distinct semantic guidance ([`grad_cam`]), or by a classifier (P eq. 4) with Clean Grad and [`cutouts`]; the class
@@ -28,18 +28,21 @@ mod random;
 mod rows;
 pub mod schedule;
 pub mod similarity;
+pub mod solver;
 pub mod spacing;
 pub mod synthesis;
 pub mod trajectory;
 
 pub use cost::Cost;
+pub use early_stop::{EarlyStopConfig, StopMetric};
 pub use error::Error;
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
-pub use inversion::{InversionConfig, Inverted, Step, invert};
+pub use inversion::{InversionConfig, Inverted, Step, invert, invert_with};
 pub use labels::LabelSource;
 pub use rows::Rows;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use similarity::{SIMILARITIES, Similarity, SimilarityName, View};
+pub use solver::Solver;
 pub use spacing::SpacingConfig;
 pub use synthesis::{Start, SynthesisConfig, Synthesised, synthesise};
 pub use trajectory::{Move, Trajectory};

@@ -76,7 +76,7 @@ fn inversion_of_the_pixel_model() {
         };
         let mut steps = 0;
         let inverted = invert(&network, &trajectory, &config, image.clone(), &mut |step| {
-            assert_eq!(step.index, steps);
+            assert_eq!(step.indices, [steps; 2]);
             common::close(
                 run,
                 &host(step.x),
@@ -178,9 +178,7 @@ fn early_stop_takes_each_sample_at_its_own_step() {
     let config = InversionConfig {
         clip_denoised: true,
         fraction: 0.8,
-        early_stop: Some(EarlyStopConfig {
-            psnr: Some(threshold - 20.0 * 127.5_f64.log10()),
-        }),
+        early_stop: Some(EarlyStopConfig::psnr(threshold - 20.0 * 127.5_f64.log10())),
         ..InversionConfig::default()
     };
     let inverted = invert(
