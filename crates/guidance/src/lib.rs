@@ -14,6 +14,7 @@
 //! "P" is the paper, "the authors" its published code and configurations. Images are `[batch, channel, height, width]`
 //! in [-1, 1] unless said otherwise. A sample's result does not depend on the batch it is in.
 
+pub mod augment;
 mod cost;
 pub mod cutouts;
 pub mod ddim;
