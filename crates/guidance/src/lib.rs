@@ -39,7 +39,7 @@ pub use early_stop::{EarlyStopConfig, StopMetric};
 pub use error::Error;
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
 pub use inversion::{InversionConfig, Inverted, Step, invert, invert_with};
-pub use labels::LabelSource;
+pub use labels::{Known, LabelSource};
 pub use rows::Rows;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use similarity::{SIMILARITIES, Similarity, SimilarityName, View};

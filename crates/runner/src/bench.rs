@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use diffguard_datasets::benchmark::{self, Benchmark};
 use diffguard_guidance::synthesis::SynthesisConfig;
-use diffguard_guidance::{GuidanceConfig, LabelSource, SimilarityName, Trajectory};
+use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
 use ndarray::{Array1, Array2, Array3, Axis};
 use serde::Serialize;
@@ -351,13 +351,13 @@ fn run_guard(
     let spacing = &experiment.inversion[&guard.inversion].spacing;
     let compared = pipeline.each(units, |done| {
         let set = &parts[done.part].set.name;
-        let labels = guard.label.choose(
-            &done.observed[0].predictions(),
-            &done.unit.truth,
-            &done.unit.samples,
-            networks.protected().network.num_classes(),
-            experiment.seed,
-        )?;
+        let known = Known {
+            logits: &done.observed[0].logits.values,
+            classes: networks.protected().network.num_classes(),
+            truth: &done.unit.truth,
+            samples: &done.unit.samples,
+        };
+        let labels = guard.label.choose(&known, experiment.seed)?;
         let made = synthesise(
             pipeline,
             set,
