@@ -131,6 +131,11 @@ fn ranked(logits: &[f32]) -> Vec<usize> {
     classes
 }
 
+/// The predicted class.
+pub(crate) fn likeliest(logits: &[f32]) -> usize {
+    ranked(logits)[0]
+}
+
 /// The largest softmax probability.
 pub(crate) fn largest_probability(logits: &[f32]) -> f64 {
     let largest = logits

@@ -39,6 +39,18 @@ pub struct SynthesisConfig {
     pub rows: Option<usize>,
 }
 
+impl SynthesisConfig {
+    /// The unconditional reconstruction that goes with it: from the same start, without fresh noise.
+    #[must_use]
+    pub fn reconstruction(&self) -> Self {
+        Self {
+            eta: 0.0,
+            seed: 0,
+            ..self.clone()
+        }
+    }
+}
+
 /// Where the samples of a batch start.
 #[derive(Debug, Clone)]
 pub struct Start {

@@ -96,6 +96,23 @@ impl GuidanceConfig {
         })
     }
 
+    /// Refuses what cannot be, or means nothing for this network, before anything is computed.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or needs a network with a null label.
+    pub fn check(&self, network: &dyn NoisePredictor) -> Result<(), Error> {
+        match self {
+            Self::None {} => Ok(()),
+            Self::ClassifierFree(config) => config.check(network),
+            Self::Classifier(config) => config.check(),
+        }
+    }
+
+    /// Whether the noise predictor is given labels.
+    pub fn follows_labels_of_the_network(&self) -> bool {
+        matches!(self, Self::ClassifierFree(_))
+    }
+
     /// Whether parts of in-distribution images are mixed into what the classifier sees: see
     /// [`GuidanceContext::with_donors`].
     pub fn needs_donors(&self) -> bool {

@@ -101,7 +101,11 @@ impl CleanGradConfig {
         self.cutout || self.flip || self.translate.is_some() || self.mix.is_some()
     }
 
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Refuses what cannot be.
+    ///
+    /// # Errors
+    /// When a setting is out of range.
+    pub fn check(&self) -> Result<(), Error> {
         let refuse = |setting, value: String, reason: &str| {
             Err(Error::Setting {
                 setting,
