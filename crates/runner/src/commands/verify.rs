@@ -68,7 +68,6 @@ fn kinds() -> Vec<Kind> {
         diffguard_models::verify::KINDS,
         diffguard_guidance::verify::KINDS,
         diffguard_ood::verify::KINDS,
-        diffguard_ood::verify::KINDS,
     ]
     .concat()
 }
