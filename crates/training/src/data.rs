@@ -1,6 +1,9 @@
 //! Batches: which images a step sees is a function of seed and step alone.
 
+use std::collections::HashSet;
+
 use diffguard_datasets::cifar::{self, CIFAR10_CLASSES};
+use diffguard_datasets::lists::Lists;
 use diffguard_datasets::{
     ImageSet, QUICK_CLASSES, TrainingSplit, fashion_mnist, quick_training_split,
 };
@@ -28,9 +31,26 @@ pub(crate) fn load(data: TrainingData, context: &Context) -> Result<Split, Error
         }
         TrainingData::Cifar10 => Ok(Split {
             train: cifar::load_cifar10(context.data_dirs, cifar::Part::Train)?,
-            val: cifar::load_cifar10(context.data_dirs, cifar::Part::Test)?.limit(1000, 0),
+            val: listed(
+                &cifar::load_cifar10(context.data_dirs, cifar::Part::Test)?,
+                "v1.5/cifar10/val_cifar10",
+            )?,
         }),
     }
+}
+
+/// The images of `set` that OpenOOD's list names.
+fn listed(set: &ImageSet, list: &str) -> Result<ImageSet, Error> {
+    let names: HashSet<String> = Lists::open()?
+        .get(list)?
+        .entries
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    let kept: Vec<usize> = (0..set.len())
+        .filter(|&index| names.contains(&set.ids[index]))
+        .collect();
+    Ok(set.subset(&kept))
 }
 
 impl TrainingData {
