@@ -39,6 +39,7 @@ pub mod solver;
 pub mod spacing;
 pub mod synthesis;
 pub mod trajectory;
+pub mod verify;
 
 pub use cost::Cost;
 pub use early_stop::{EarlyStopConfig, StopMetric};

@@ -7,6 +7,7 @@ pub mod layers;
 pub mod network;
 pub mod quick_unet;
 mod traits;
+pub mod vgg;
 
 pub use error::Error;
 pub use traits::{Classifier, NoisePredictor};
