@@ -18,6 +18,7 @@ pub mod cifar;
 pub mod cutmix;
 mod error;
 pub mod fashion_mnist;
+pub mod fetch;
 pub mod hash;
 pub mod idx;
 mod image_set;
