@@ -15,6 +15,7 @@
 pub mod assets;
 pub mod benchmark;
 pub mod cifar;
+pub mod container;
 pub mod cutmix;
 mod error;
 pub mod fashion_mnist;
