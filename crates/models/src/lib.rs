@@ -5,9 +5,13 @@ pub mod cifar_resnet;
 mod error;
 pub mod layers;
 pub mod network;
+pub mod preprocessing;
 pub mod quick_unet;
+pub mod resnet18_32;
+pub mod resnet50;
 mod traits;
 pub mod verify;
+pub mod wide_resnet;
 
 pub use error::Error;
 pub use traits::{Classifier, NoisePredictor};
