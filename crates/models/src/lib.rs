@@ -11,6 +11,7 @@ pub mod resnet18_32;
 pub mod resnet50;
 mod traits;
 pub mod verify;
+pub mod vgg;
 pub mod wide_resnet;
 
 pub use error::Error;
