@@ -6,6 +6,14 @@ mod error;
 pub mod input_gradient;
 pub mod layers;
 pub mod network;
+pub mod preprocessing;
 pub mod quick_unet;
+pub mod resnet18_32;
+pub mod resnet50;
 mod traits;
+pub mod verify;
 pub mod vgg;
+pub mod wide_resnet;
+
+pub use error::Error;
+pub use traits::{Classifier, NoisePredictor};

@@ -1,6 +1,13 @@
 //! The golden cases that this crate runs: networks. One file a kind, one line each in [`KINDS`].
 
+pub mod procedural;
+mod resnet;
+
 use diffguard_oracle::Kind;
 
 /// The kinds of golden case of this crate.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[Kind {
+    name: "resnet",
+    run: resnet::run,
+    not_produced: &[],
+}];
