@@ -7,6 +7,7 @@ pub mod input_gradient;
 pub mod layers;
 pub mod network;
 pub mod preprocessing;
+pub mod published;
 pub mod quick_unet;
 pub mod resnet18_32;
 pub mod resnet50;
