@@ -21,6 +21,7 @@ pub mod fashion_mnist;
 pub mod hash;
 pub mod idx;
 mod image_set;
+pub mod lists;
 pub mod manifest;
 pub mod quick;
 mod random;
