@@ -26,16 +26,20 @@ pub struct PublishedRecord<Network> {
 }
 
 impl<Network: serde::de::DeserializeOwned> PublishedRecord<Network> {
+    /// Whether the record at `path` is of a published checkpoint (it has a `source`).
+    ///
+    /// # Errors
+    /// [`Error::Read`] and [`Error::Record`], which name the file.
+    pub fn is_at(path: &Path) -> Result<bool, Error> {
+        Ok(table(path)?.contains_key("source"))
+    }
+
     /// Reads a record.
     ///
     /// # Errors
     /// [`Error::Read`] and [`Error::Record`], which name the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error| Error::Record {
+        table(path)?.try_into().map_err(|error| Error::Record {
             path: path.to_owned(),
             what: error.to_string(),
         })
@@ -70,4 +74,15 @@ impl<Network: serde::de::DeserializeOwned> PublishedRecord<Network> {
                 }
             })
     }
+}
+
+fn table(path: &Path) -> Result<toml::Table, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse().map_err(|error: toml::de::Error| Error::Record {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })
 }

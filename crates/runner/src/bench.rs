@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_datasets::benchmark::{self, Benchmark, Shelf};
+use diffguard_datasets::fetch::DataDirs;
+use diffguard_datasets::manifest::Manifest;
 use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// Folders of data sets and checkpoints.
+    pub data: Option<DataDirs>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
@@ -115,7 +119,7 @@ pub(crate) struct Done {
 /// Whatever keeps the run from its end; what was computed by then stays stored.
 pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let root = Root::find()?;
+    let root = Root::find()?.with_data(options.data.clone());
     let (name, mut experiment) = Experiment::read(name, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {
@@ -168,14 +172,20 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
 
 /// The benchmark's validation sets cut to the validation limit, its test sets to the limit.
 fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
-    let whole = benchmark::load(&experiment.benchmark, &root.assets())?;
-    let test = whole.limit(experiment.limit, experiment.seed);
-    let validation = whole.limit(experiment.validation_limit, experiment.seed);
-    Ok(Benchmark {
-        id_val: validation.id_val,
-        ood_val: validation.ood_val,
-        ..test
-    })
+    let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
+    let (assets, dirs) = (root.assets(), root.data());
+    let shelf = Shelf {
+        assets: &assets,
+        manifest: &manifest,
+        dirs: &dirs,
+    };
+    let whole = benchmark::open(&experiment.benchmark, &shelf)?;
+    let limited = whole.limit(
+        experiment.limit,
+        experiment.validation_limit,
+        experiment.seed,
+    );
+    Ok(limited.load()?)
 }
 
 /// Refuses what cannot run before anything is computed.

@@ -21,12 +21,22 @@ use crate::{Error, Result};
 
 /// Folders in which data sets are looked for, in order.
 pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
-    let environment = std::env::var_os("DIFFGUARD_DATA").map(PathBuf::from);
+    let environment = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
+    let environment: Vec<PathBuf> = std::env::split_paths(&environment)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
     given
         .into_iter()
         .chain(environment)
         .chain([PathBuf::from("/usr/share/datasets")])
         .collect()
+}
+
+/// The folder that fetched files are kept in.
+pub(crate) fn cache() -> PathBuf {
+    dirs::cache_dir()
+        .unwrap_or_else(std::env::temp_dir)
+        .join("diffguard")
 }
 
 /// A flag that the first Ctrl-C sets; the second one ends the process at once.
