@@ -54,7 +54,11 @@ impl<Network: serde::de::DeserializeOwned> PublishedRecord<Network> {
         let places = dirs.iter().flat_map(|dir| {
             ["", "weights", "checkpoints"]
                 .into_iter()
-                .flat_map(move |folder| self.files.iter().map(move |file| dir.join(folder).join(file)))
+                .flat_map(move |folder| {
+                    self.files
+                        .iter()
+                        .map(move |file| dir.join(folder).join(file))
+                })
         });
         places
             .into_iter()
@@ -81,8 +85,9 @@ fn table(path: &Path) -> Result<toml::Table, Error> {
         path: path.to_owned(),
         source,
     })?;
-    text.parse().map_err(|error: toml::de::Error| Error::Record {
-        path: path.to_owned(),
-        what: error.to_string(),
-    })
+    text.parse()
+        .map_err(|error: toml::de::Error| Error::Record {
+            path: path.to_owned(),
+            what: error.to_string(),
+        })
 }

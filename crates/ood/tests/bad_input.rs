@@ -252,10 +252,27 @@ fn one_sample_is_an_error_with_its_cause_or_a_finite_score() {
             }
         },
         &[
-            "class 1", "class 0", "training samples", "bank has", "do not vary", "no residual",
-            "temperature", "degenerate",
+            "class 1",
+            "class 0",
+            "training samples",
+            "bank has",
+            "do not vary",
+            "no residual",
+            "temperature",
+            "degenerate",
         ],
-        |e| ["knn", "mds", "rmds", "she", "openmax", "nnguide", "confidnet"].contains(&e.name),
+        |e| {
+            [
+                "knn",
+                "mds",
+                "rmds",
+                "she",
+                "openmax",
+                "nnguide",
+                "confidnet",
+            ]
+            .contains(&e.name)
+        },
     );
 }
 

@@ -65,14 +65,6 @@ fn right_samples_get_a_high_confidence_on_unseen_data_and_the_same_on_any_thread
     assert!(auroc > 0.98, "{auroc}");
     // The true class has probability 0.88 where the classifier is right and 0.12 where it is wrong.
     let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
-    assert!(
-        (mean(&right) - 0.88).abs() < 0.06,
-        "{}",
-        mean(&right)
-    );
-    assert!(
-        (mean(&wrong) - 0.12).abs() < 0.08,
-        "{}",
-        mean(&wrong)
-    );
+    assert!((mean(&right) - 0.88).abs() < 0.06, "{}", mean(&right));
+    assert!((mean(&wrong) - 0.12).abs() < 0.08, "{}", mean(&wrong));
 }

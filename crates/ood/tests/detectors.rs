@@ -1,6 +1,8 @@
 //! Detectors from the outside: the registry, mistakes and their messages, determinism, exactness at size.
 
-use diffguard_ood::detectors::{DETECTORS, FitData, Head, Labelled, Observations, Perturbed, build};
+use diffguard_ood::detectors::{
+    DETECTORS, FitData, Head, Labelled, Observations, Perturbed, build,
+};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

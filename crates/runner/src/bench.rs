@@ -40,6 +40,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// The row that every other is compared with in a table of differences.
+    pub against: Option<String>,
     /// Folders of data sets and checkpoints.
     pub data: Option<DataDirs>,
     /// Draw no progress display.
@@ -151,6 +153,9 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let _lock = Lock::take(&out)?;
 
     let benchmark = load_benchmark(&experiment, &root)?;
+    if let Some(row) = &options.against {
+        experiment.check_row(row)?;
+    }
     let networks = Networks::load(&experiment, &root, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
@@ -166,7 +171,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let finished = scores(name, experiment, benchmark, &networks, &parts, &pipeline)?;
     pipeline.progress.finish();
-    outputs::write(&finished, &networks, &pipeline, &root, &out, begun)?;
+    let surroundings = outputs::Surroundings {
+        networks: &networks,
+        pipeline: &pipeline,
+        root: &root,
+        out: &out,
+        begun,
+        against: options.against.as_deref(),
+    };
+    outputs::write(&finished, &surroundings)?;
     Ok(out)
 }
 

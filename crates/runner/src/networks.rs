@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use diffguard_guidance::{Schedule, ScheduleConfig};
-use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
 use diffguard_models::checkpoint::open_verified;
+use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
 use diffguard_models::published::PublishedRecord;
 use diffguard_models::{Classifier, NoisePredictor};
 use serde::{Deserialize, Serialize};

@@ -38,6 +38,9 @@ pub struct Bench {
     /// Folder of data sets and checkpoints, before those in DIFFGUARD_DATA
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Also table every row's difference in AUROC to this one, with interval and p-value
+    #[arg(long, value_name = "ROW")]
+    against: Option<String>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -60,6 +63,7 @@ impl Bench {
                 data: data_dirs(self.data),
                 cache: cache(),
             }),
+            against: self.against,
             no_progress: self.no_progress,
             force: self.force,
         };

@@ -1,6 +1,8 @@
 //! What can be asked for on the command line: one file and one line in [`cli`](crate::cli) a command.
 
 mod bench;
+mod compare;
+mod evaluate;
 mod list;
 mod prepare_quick;
 mod score;
@@ -8,6 +10,8 @@ mod train;
 mod verify;
 
 pub use bench::Bench;
+pub use compare::Compare;
+pub use evaluate::Evaluate;
 pub use list::List;
 pub use prepare_quick::PrepareQuick;
 pub use score::Score;
