@@ -1,7 +1,7 @@
 //! A run of an experiment: from images to scores.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// Folder that observations are written to for other programs.
+    pub export: Option<PathBuf>,
     /// The row that every other is compared with in a table of differences.
     pub against: Option<String>,
     /// Folders of data sets and checkpoints.
@@ -169,7 +171,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         stop,
         accounts: std::sync::Mutex::default(),
     };
-    let finished = scores(name, experiment, benchmark, &networks, &parts, &pipeline)?;
+    let finished = scores(
+        name,
+        experiment,
+        benchmark,
+        &networks,
+        &parts,
+        &pipeline,
+        options.export.as_deref(),
+    )?;
     pipeline.progress.finish();
     let surroundings = outputs::Surroundings {
         networks: &networks,
@@ -267,6 +277,7 @@ fn scores(
     networks: &Networks,
     parts: &[Part],
     pipeline: &Pipeline,
+    export: Option<&Path>,
 ) -> Result<Finished> {
     let mut done: Vec<Done> = parts
         .iter()
@@ -309,6 +320,7 @@ fn scores(
         &rest,
         pipeline,
         &mut scores,
+        export,
     )?;
     drop(fit);
 

@@ -41,6 +41,9 @@ pub struct Bench {
     /// Also table every row's difference in AUROC to this one, with interval and p-value
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
+    /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py)
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -64,6 +67,7 @@ impl Bench {
                 cache: cache(),
             }),
             against: self.against,
+            export: self.export,
             no_progress: self.no_progress,
             force: self.force,
         };
