@@ -3,12 +3,13 @@
 pub mod checkpoint;
 pub mod cifar_resnet;
 mod error;
+pub mod input_gradient;
 pub mod layers;
 pub mod network;
 pub mod quick_unet;
 mod traits;
-pub mod vgg;
 pub mod verify;
+pub mod vgg;
 
 pub use error::Error;
 pub use traits::{Classifier, NoisePredictor};
