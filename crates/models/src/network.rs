@@ -123,10 +123,7 @@ pub trait ClassifierTask {
     type Output;
 
     /// Does it. `init` makes the network with initial weights on a device.
-    fn run<M: Module + Classifier + 'static>(
-        self,
-        init: impl Fn(&Device) -> M,
-    ) -> Self::Output;
+    fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> Self::Output;
 }
 
 impl ClassifierNetwork {
