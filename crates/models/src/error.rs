@@ -46,4 +46,45 @@ pub enum Error {
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),
+    /// A configuration describes no network that can be built.
+    #[error("the configuration of the {network} is not possible: {what}")]
+    Configuration {
+        /// The family.
+        network: &'static str,
+        /// Which layer, what it needs and what it got.
+        what: String,
+    },
+    /// Tensors that do not fit a network, by their published names.
+    #[error(
+        "the weights do not fit the network: {}",
+        listed(missing, unexpected, misshapen)
+    )]
+    Keys {
+        /// Names that the network needs and the file lacks.
+        missing: Vec<String>,
+        /// Names in the file that the network has no place for.
+        unexpected: Vec<String>,
+        /// Names of another shape or type, with what was expected and found.
+        misshapen: Vec<String>,
+    },
+}
+
+fn listed(missing: &[String], unexpected: &[String], misshapen: &[String]) -> String {
+    const SHOWN: usize = 8;
+    [
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("misshapen", misshapen),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(what, names)| {
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        match names.len() {
+            n if n > SHOWN => format!("{what}: {shown} and {} more", n - SHOWN),
+            _ => format!("{what}: {shown}"),
+        }
+    })
+    .collect::<Vec<_>>()
+    .join("; ")
 }
