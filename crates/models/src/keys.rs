@@ -27,8 +27,8 @@ pub type Rename = (&'static str, &'static str);
 
 /// A network whose weights are published under names that a table maps to ours.
 pub trait Published: Module {
-    /// The table of the family.
-    const NAMES: &'static [Rename];
+    /// The tables of the family and of its parts.
+    const NAMES: &'static [&'static [Rename]];
 
     /// Every tensor, in the module's order; allocates none of them.
     fn keys(&self) -> Vec<Key> {
@@ -72,7 +72,7 @@ pub trait Published: Module {
 }
 
 /// The published name of a tensor at `path`.
-fn published(path: &str, names: &[Rename]) -> String {
+fn published(path: &str, names: &[&[Rename]]) -> String {
     let words: Vec<&str> = path.split('.').collect();
     let (mut at, mut name) = (0, Vec::new());
     while at < words.len() {
@@ -82,6 +82,8 @@ fn published(path: &str, names: &[Rename]) -> String {
         };
         match names
             .iter()
+            .copied()
+            .flatten()
             .find_map(|(ours, theirs)| Some((fits(ours)?, *theirs)))
         {
             Some((length, theirs)) => {
@@ -132,7 +134,7 @@ impl ModuleVisitor for List {
 
 struct Assign {
     tensors: BTreeMap<String, TensorData>,
-    names: &'static [Rename],
+    names: &'static [&'static [Rename]],
     words: Vec<String>,
     missing: Vec<String>,
     misshapen: Vec<String>,
