@@ -39,5 +39,5 @@ impl Resample {
 
 /// Means of 2x2 pixels: `[batch, channel, h, w]` -> `[batch, channel, h / 2, w / 2]`.
 pub fn average2(x: Tensor<4>) -> Tensor<4> {
-    avg_pool2d(x, AvgPoolOptions::new([2, 2], [2, 2], [0, 0], false, false))
+    avg_pool2d(x, AvgPoolOptions::new([2, 2]))
 }
