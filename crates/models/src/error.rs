@@ -43,6 +43,18 @@ pub enum Error {
         /// What is wrong, and what would be right.
         what: String,
     },
+    /// Images that a network does not take.
+    #[error(
+        "layer `{layer}` expects images of {expected:?} [channel, height, width], found {found:?}"
+    )]
+    Input {
+        /// The layer.
+        layer: &'static str,
+        /// What it takes.
+        expected: Vec<usize>,
+        /// What it was given.
+        found: Vec<usize>,
+    },
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),
@@ -54,37 +66,4 @@ pub enum Error {
         /// Which layer, what it needs and what it got.
         what: String,
     },
-    /// Tensors that do not fit a network, by their published names.
-    #[error(
-        "the weights do not fit the network: {}",
-        listed(missing, unexpected, misshapen)
-    )]
-    Keys {
-        /// Names that the network needs and the file lacks.
-        missing: Vec<String>,
-        /// Names in the file that the network has no place for.
-        unexpected: Vec<String>,
-        /// Names of another shape or type, with what was expected and found.
-        misshapen: Vec<String>,
-    },
-}
-
-fn listed(missing: &[String], unexpected: &[String], misshapen: &[String]) -> String {
-    const SHOWN: usize = 8;
-    [
-        ("missing", missing),
-        ("unexpected", unexpected),
-        ("misshapen", misshapen),
-    ]
-    .into_iter()
-    .filter(|(_, names)| !names.is_empty())
-    .map(|(what, names)| {
-        let shown = names[..names.len().min(SHOWN)].join(", ");
-        match names.len() {
-            n if n > SHOWN => format!("{what}: {shown} and {} more", n - SHOWN),
-            _ => format!("{what}: {shown}"),
-        }
-    })
-    .collect::<Vec<_>>()
-    .join("; ")
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::blocks::trunk;
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary};
-use crate::unet_latent::{self, LatentUnet, LatentUnetConfig};
+use crate::unet_latent::{LatentUnet, LatentUnetConfig};
 use crate::vq_autoencoder::{VqAutoencoder, VqAutoencoderConfig};
 
 /// Configuration of a [`LatentDiffusion`].
@@ -33,23 +34,39 @@ pub struct LatentDiffusion {
     pub first_stage: VqAutoencoder,
 }
 
-/// Beginnings of names in the published file that are no parameters of the networks: the noise schedule, which is
-/// computed anew, a second copy of the weights (their moving average), and the loss of the first stage.
-pub const NOT_WEIGHTS: &[&str] = &[
+/// What the published file holds beside the networks' parameters: the noise schedule, which is computed anew, a second
+/// copy of the weights (their moving average), and the loss of the first stage.
+const BESIDE: [&str; 13] = [
     "betas",
-    "alphas_cumprod",
+    "alphas_cumprod*",
     "sqrt_alphas_cumprod",
     "sqrt_one_minus_alphas_cumprod",
     "log_one_minus_alphas_cumprod",
     "sqrt_recip_alphas_cumprod",
     "sqrt_recipm1_alphas_cumprod",
-    "posterior_",
+    "posterior_*",
     "lvlb_weights",
     "logvar",
     "scale_factor",
-    "model_ema.",
-    "first_stage_model.loss.",
+    "model_ema.*",
+    "first_stage_model.loss.*",
 ];
+
+/// The published file with nothing renamed.
+pub(crate) fn whole_file() -> KeyMap {
+    let mut map = KeyMap::published();
+    map.ignore.extend(BESIDE.map(str::to_owned));
+    map
+}
+
+/// The names of the published file.
+pub fn key_map() -> KeyMap {
+    whole_file().with_renames(trunk::NAMES).with_renames([
+        ("model.diffusion_model", "diffusion.unet"),
+        ("cond_stage_model.embedding", "diffusion.class_embedder"),
+        ("first_stage_model", "first_stage"),
+    ])
+}
 
 impl LatentDiffusionConfig {
     /// The published class-conditional model of ImageNet at 256 x 256 (`cin256-v2`).
@@ -82,19 +99,11 @@ impl LatentDiffusionConfig {
     }
 }
 
-impl Published for LatentDiffusion {
-    const NAMES: &'static [&'static [Rename]] = &[
-        &[("diffusion", ""), ("first_stage", "first_stage_model")],
-        unet_latent::NAMES,
-        trunk::NAMES,
-    ];
-}
-
 impl Summary for LatentDiffusionConfig {
     /// One evaluation of the U-Net, one encoding and one decoding.
     fn summary(&self) -> Result<NetworkSummary, Error> {
         let (unet, first_stage) = (self.unet.summary()?, self.first_stage.summary()?);
-        let keys = self.init(&Device::flex())?.keys();
+        let keys = keys(&self.init(&Device::flex())?, &key_map());
         Ok(NetworkSummary {
             parameters: unet.parameters + first_stage.parameters,
             gflop: unet.gflop + first_stage.gflop,

@@ -8,7 +8,10 @@ pub mod keys;
 pub mod latent_diffusion;
 pub mod layers;
 pub mod network;
+pub mod preprocessing;
 pub mod quick_unet;
+pub mod resnet18_32;
+pub mod resnet50;
 pub mod summary;
 mod traits;
 pub mod unet_ddim;
@@ -17,6 +20,7 @@ pub mod unet_iddpm;
 pub mod unet_latent;
 pub mod verify;
 pub mod vq_autoencoder;
+pub mod wide_resnet;
 
 pub use error::Error;
 pub use summary::{NetworkSummary, Summary};

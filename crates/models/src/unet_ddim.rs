@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::plain::{self, DownLevel, LevelConfig, Middle, UpLevel, trace_conv3x3};
 use crate::blocks::{Embedding, GROUPS, GroupNorm, TimeMlp, sinusoid_sin_first};
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::layers::Conv3x3;
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
@@ -179,11 +180,12 @@ impl DdimUnetConfig {
     }
 }
 
-impl Published for DdimUnet {
-    const NAMES: &'static [&'static [Rename]] = &[&[
-        ("temb.first", "temb.dense.0"),
-        ("temb.second", "temb.dense.1"),
-    ]];
+/// The names of the published files.
+pub fn key_map() -> KeyMap {
+    KeyMap::published().with_renames([
+        ("temb.dense.0", "temb.first"),
+        ("temb.dense.1", "temb.second"),
+    ])
 }
 
 impl Summary for DdimUnetConfig {
@@ -191,7 +193,7 @@ impl Summary for DdimUnetConfig {
         let network = self.init(&Device::flex())?;
         let mut trace = Trace::default();
         network.trace(self.image_size, &mut trace);
-        Ok(trace.summary(network.keys()))
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 

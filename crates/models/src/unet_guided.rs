@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
 use crate::blocks::{Embedding, HeadOrder};
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -134,8 +135,11 @@ impl GuidedUnetConfig {
     }
 }
 
-impl Published for GuidedUnet {
-    const NAMES: &'static [&'static [Rename]] = &[&[("trunk", "")], trunk::NAMES];
+/// The names of the published files.
+pub fn key_map() -> KeyMap {
+    KeyMap::published()
+        .with_renames(trunk::NAMES)
+        .with_renames(trunk::PLACES)
 }
 
 impl Summary for GuidedUnetConfig {
@@ -143,7 +147,7 @@ impl Summary for GuidedUnetConfig {
         let network = self.init(&Device::flex())?;
         let mut trace = Trace::default();
         network.trunk.trace(self.image_size, &mut trace);
-        Ok(trace.summary(network.keys()))
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 

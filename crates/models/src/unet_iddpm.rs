@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
 use crate::blocks::{Embedding, HeadOrder};
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -102,8 +103,11 @@ impl IddpmUnetConfig {
     }
 }
 
-impl Published for IddpmUnet {
-    const NAMES: &'static [&'static [Rename]] = &[&[("trunk", "")], trunk::NAMES];
+/// The names of the published files.
+pub fn key_map() -> KeyMap {
+    KeyMap::published()
+        .with_renames(trunk::NAMES)
+        .with_renames(trunk::PLACES)
 }
 
 impl Summary for IddpmUnetConfig {
@@ -111,7 +115,7 @@ impl Summary for IddpmUnetConfig {
         let network = self.init(&Device::flex())?;
         let mut trace = Trace::default();
         network.trunk.trace(self.image_size, &mut trace);
-        Ok(trace.summary(network.keys()))
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 

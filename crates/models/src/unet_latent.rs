@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Embedding;
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
+use crate::latent_diffusion;
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -118,14 +120,16 @@ impl LatentUnetConfig {
     }
 }
 
-/// Published names of a [`LatentUnet`]'s own parts.
-pub(crate) const NAMES: &[Rename] = &[
-    ("unet", "model.diffusion_model"),
-    ("class_embedder", "cond_stage_model.embedding"),
-];
-
-impl Published for LatentUnet {
-    const NAMES: &'static [&'static [Rename]] = &[NAMES, trunk::NAMES];
+/// The names of the published file, whose first stage is left aside.
+pub fn key_map() -> KeyMap {
+    let mut map = latent_diffusion::whole_file()
+        .with_renames(trunk::NAMES)
+        .with_renames([
+            ("model.diffusion_model", "unet"),
+            ("cond_stage_model.embedding", "class_embedder"),
+        ]);
+    map.ignore.push("first_stage_model.*".to_owned());
+    map
 }
 
 impl Summary for LatentUnetConfig {
@@ -133,7 +137,7 @@ impl Summary for LatentUnetConfig {
         let network = self.init(&Device::flex())?;
         let mut trace = Trace::default();
         network.unet.trace(self.image_size, &mut trace);
-        Ok(trace.summary(network.keys()))
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 

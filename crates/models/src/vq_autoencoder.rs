@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::plain::{self, DownLevel, LevelConfig, Middle, UpLevel, trace_conv3x3};
 use crate::blocks::{Conv1x1, Embedding, GROUPS, GroupNorm};
-use crate::keys::{Published, Rename};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::layers::Conv3x3;
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, FirstStage};
@@ -221,8 +222,11 @@ impl AutoencoderConfig {
     }
 }
 
-impl Published for VqAutoencoder {
-    const NAMES: &'static [&'static [Rename]] = &[];
+/// The names of the first stage's own published file, which holds its training loss beside it.
+pub fn key_map() -> KeyMap {
+    let mut map = KeyMap::published();
+    map.ignore.push("loss.*".to_owned());
+    map
 }
 
 impl Summary for VqAutoencoderConfig {
@@ -231,7 +235,7 @@ impl Summary for VqAutoencoderConfig {
         let network = self.init(&Device::flex())?;
         let mut trace = Trace::default();
         network.trace(self.ddconfig.resolution, &mut trace);
-        Ok(trace.summary(network.keys()))
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 

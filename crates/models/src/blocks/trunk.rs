@@ -11,23 +11,32 @@ use super::{
     SpatialTransformer, TimeMlp, TransformerConfig,
 };
 use crate::Error;
-use crate::keys::Rename;
 use crate::layers::{Conv3x3, sinusoid_cos_first, upsample2};
 use crate::summary::Trace;
 
-/// Published names of a [`Trunk`]'s tensors.
-pub const NAMES: &[Rename] = &[
-    ("time_embed.first", "time_embed.0"),
-    ("time_embed.second", "time_embed.2"),
-    ("first_norm", "in_layers.0"),
-    ("first_conv", "in_layers.2"),
-    ("projection", "emb_layers.1"),
-    ("second_norm", "out_layers.0"),
-    ("second_conv", "out_layers.3"),
-    ("last_norm", "out.0"),
-    ("last_conv", "out.2"),
-    ("ff.proj", "ff.net.0.proj"),
-    ("ff.out", "ff.net.2"),
+/// Published names of what is inside a [`Trunk`], and ours.
+pub const NAMES: [(&str, &str); 11] = [
+    ("time_embed.0", "time_embed.first"),
+    ("time_embed.2", "time_embed.second"),
+    ("in_layers.0", "first_norm"),
+    ("in_layers.2", "first_conv"),
+    ("emb_layers.1", "projection"),
+    ("out_layers.0", "second_norm"),
+    ("out_layers.3", "second_conv"),
+    ("out.0", "last_norm"),
+    ("out.2", "last_conv"),
+    ("ff.net.0.proj", "ff.proj"),
+    ("ff.net.2", "ff.out"),
+];
+
+/// Published names at the top of a network whose [`Trunk`] is its field `trunk`, and ours.
+pub const PLACES: [(&str, &str); 6] = [
+    ("time_embed", "trunk.time_embed"),
+    ("input_blocks", "trunk.input_blocks"),
+    ("middle_block", "trunk.middle_block"),
+    ("output_blocks", "trunk.output_blocks"),
+    ("last_norm", "trunk.last_norm"),
+    ("last_conv", "trunk.last_conv"),
 ];
 
 /// What sits between the residual blocks of a level with attention.

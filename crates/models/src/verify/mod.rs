@@ -1,93 +1,46 @@
-//! The golden cases that this crate runs: networks.
+//! The golden cases that this crate runs: networks. One file a kind, one line each in [`KINDS`].
 
+mod networks;
+pub mod procedural;
+mod resnet;
 mod unet_ddim;
 mod unet_guided;
 mod unet_iddpm;
 mod unet_latent;
 mod vq_autoencoder;
 
-use std::collections::BTreeMap;
-
-use burn::tensor::kind::Basic;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use diffguard_oracle::{Case, Error, Kind, Produced, Result, Values};
-use serde::de::DeserializeOwned;
-
-use crate::keys::Published;
+use diffguard_oracle::Kind;
 
 /// The kinds of golden case of this crate.
 pub const KINDS: &[Kind] = &[
-    unet_guided::KIND,
-    unet_ddim::KIND,
-    unet_iddpm::KIND,
-    unet_latent::KIND,
-    vq_autoencoder::KIND,
+    Kind {
+        name: "resnet",
+        run: resnet::run,
+        not_produced: &[],
+    },
+    Kind {
+        name: "unet_guided",
+        run: unet_guided::run,
+        not_produced: &[],
+    },
+    Kind {
+        name: "unet_ddim",
+        run: unet_ddim::run,
+        not_produced: &[],
+    },
+    Kind {
+        name: "unet_iddpm",
+        run: unet_iddpm::run,
+        not_produced: &[],
+    },
+    Kind {
+        name: "unet_latent",
+        run: unet_latent::run,
+        not_produced: &[],
+    },
+    Kind {
+        name: "vq_autoencoder",
+        run: vq_autoencoder::run,
+        not_produced: &[],
+    },
 ];
-
-/// The device of the golden cases.
-fn device() -> Device {
-    Device::flex()
-}
-
-/// Tensors and configurations of a case.
-trait Networks {
-    fn float<const D: usize>(&self, name: &str) -> Result<Tensor<D>>;
-    fn labels(&self, name: &str) -> Result<Tensor<1, Int>>;
-    fn configuration<C: DeserializeOwned>(&self, config: serde_json::Value) -> Result<C>;
-    /// `module` with the weights of the case below `prefix`, by their published names.
-    fn fill<M: Published>(&self, module: M, prefix: &str) -> Result<M>;
-}
-
-impl Networks for Case {
-    fn float<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
-        let tensor = self.tensor(name)?;
-        let values: Vec<f32> = match &tensor.values {
-            Values::F32(values) => values.clone(),
-            Values::I64(values) => values.iter().map(|&v| v as f32).collect(),
-            _ => return Err(self.fault(format!("tensor `{name}` must be of numbers"))),
-        };
-        if tensor.shape.len() != D {
-            return Err(self.fault(format!("tensor `{name}` must have {D} axes")));
-        }
-        let data = TensorData::new(values, tensor.shape.clone());
-        Ok(Tensor::from_data(data, &device()))
-    }
-
-    fn labels(&self, name: &str) -> Result<Tensor<1, Int>> {
-        let data = TensorData::new(self.i64(name)?.to_vec(), self.shape(name)?.to_vec());
-        Ok(Tensor::from_data(data, &device()))
-    }
-
-    fn configuration<C: DeserializeOwned>(&self, config: serde_json::Value) -> Result<C> {
-        serde_json::from_value(config).map_err(|error| self.fault(error.to_string()))
-    }
-
-    fn fill<M: Published>(&self, module: M, prefix: &str) -> Result<M> {
-        let mut tensors = BTreeMap::new();
-        for (name, tensor) in self.weights(prefix) {
-            let Values::F32(values) = &tensor.values else {
-                return Err(self.fault(format!("weight `{name}` must be of 32-bit floats")));
-            };
-            let data = TensorData::new(values.clone(), tensor.shape.clone());
-            tensors.insert(name, data);
-        }
-        Ok(module.with_tensors(tensors).map_err(Error::method)?.valid())
-    }
-}
-
-/// The object `config` without `keys`, which our configurations have no place for.
-fn without(config: &serde_json::Value, keys: &[&str]) -> serde_json::Value {
-    let mut config = config.clone();
-    if let Some(object) = config.as_object_mut() {
-        for key in keys {
-            object.remove(*key);
-        }
-    }
-    config
-}
-
-/// A tensor under its name in the case.
-fn produced<const D: usize, K: Basic>(name: &str, tensor: Tensor<D, K>) -> Produced {
-    let values: Vec<f64> = tensor.into_data().iter::<f64>().collect();
-    Produced::new(name, values)
-}

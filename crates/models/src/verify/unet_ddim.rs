@@ -1,22 +1,16 @@
 //! Golden cases of kind `unet_ddim`.
 
 use burn::tensor::Tensor;
-use diffguard_oracle::{Case, Error, Kind, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::{Networks, device, produced, without};
+use super::networks::{Networks, device, produced, without};
 use crate::NoisePredictor;
-use crate::unet_ddim::DdimUnetConfig;
+use crate::unet_ddim::{DdimUnetConfig, key_map};
 
-pub(super) const KIND: Kind = Kind {
-    name: "unet_ddim",
-    run,
-    not_produced: &[],
-};
-
-fn run(case: &Case) -> Result<Vec<Produced>> {
+pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let others = ["dropout", "resamp_with_conv", "type", "null_label", "beta"];
     let config: DdimUnetConfig = case.configuration(without(&case.config, &others))?;
-    let network = case.fill(config.init(&device()).map_err(Error::method)?, "")?;
+    let network = case.fill(config.init(&device()).map_err(Error::method)?, &key_map())?;
     let sinusoid = network.sinusoid(case.float::<1>("in.t")?);
     guided(case, &network, sinusoid)
 }

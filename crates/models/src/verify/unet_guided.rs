@@ -1,24 +1,18 @@
 //! Golden cases of kind `unet_guided`.
 
-use diffguard_oracle::{Case, Error, Kind, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::{Networks, device, produced, without};
-use crate::unet_guided::GuidedUnetConfig;
+use super::networks::{Networks, device, produced, without};
+use crate::unet_guided::{GuidedUnetConfig, key_map};
 
-pub(super) const KIND: Kind = Kind {
-    name: "unet_guided",
-    run,
-    not_produced: &[],
-};
-
-fn run(case: &Case) -> Result<Vec<Produced>> {
+pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     // The published code writes "not given" as -1.
     let absent: &[&str] = match case.config["num_head_channels"].as_i64() {
         Some(-1) => &["num_head_channels"],
         _ => &[],
     };
     let config: GuidedUnetConfig = case.configuration(without(&case.config, absent))?;
-    let network = case.fill(config.init(&device()).map_err(Error::method)?, "")?;
+    let network = case.fill(config.init(&device()).map_err(Error::method)?, &key_map())?;
     let x = case.float::<4>("in.x")?;
     let label = match config.num_classes {
         Some(_) => Some(case.labels("in.y")?),

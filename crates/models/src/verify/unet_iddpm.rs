@@ -1,18 +1,12 @@
 //! Golden cases of kind `unet_iddpm`.
 
-use diffguard_oracle::{Case, Error, Kind, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result};
 
+use super::networks::{Networks, device, without};
 use super::unet_ddim::guided;
-use super::{Networks, device, without};
-use crate::unet_iddpm::IddpmUnetConfig;
+use crate::unet_iddpm::{IddpmUnetConfig, key_map};
 
-pub(super) const KIND: Kind = Kind {
-    name: "unet_iddpm",
-    run,
-    not_produced: &[],
-};
-
-fn run(case: &Case) -> Result<Vec<Produced>> {
+pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let others = [
         "dropout",
         "dims",
@@ -25,7 +19,7 @@ fn run(case: &Case) -> Result<Vec<Produced>> {
     let mut config = without(&case.config, &others);
     config["image_size"] = case.shape("in.x")?[2].into();
     let config: IddpmUnetConfig = case.configuration(config)?;
-    let network = case.fill(config.init(&device()).map_err(Error::method)?, "")?;
+    let network = case.fill(config.init(&device()).map_err(Error::method)?, &key_map())?;
     let sinusoid = network.trunk().sinusoid(case.float::<1>("in.t")?);
     guided(case, &network, sinusoid)
 }

@@ -1,22 +1,16 @@
 //! Golden cases of kind `unet_latent`.
 
-use diffguard_oracle::{Case, Error, Kind, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::{Networks, device, produced, without};
+use super::networks::{Networks, device, produced, without};
 use crate::NoisePredictor;
-use crate::unet_latent::LatentUnetConfig;
+use crate::unet_latent::{LatentUnetConfig, key_map};
 
-pub(super) const KIND: Kind = Kind {
-    name: "unet_latent",
-    run,
-    not_produced: &[],
-};
-
-fn run(case: &Case) -> Result<Vec<Produced>> {
+pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let mut config = without(&case.config["unet"], &["use_spatial_transformer"]);
     config["n_classes"] = case.config["n_classes"].clone();
     let config: LatentUnetConfig = case.configuration(config)?;
-    let network = case.fill(config.init(&device()).map_err(Error::method)?, "")?;
+    let network = case.fill(config.init(&device()).map_err(Error::method)?, &key_map())?;
     let null = case.whole("null_label")?;
     if network.null_label().map(|label| label as i64) != Some(null) {
         let found = network.null_label();

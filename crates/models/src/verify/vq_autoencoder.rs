@@ -1,22 +1,16 @@
 //! Golden cases of kind `vq_autoencoder`.
 
-use diffguard_oracle::{Case, Error, Kind, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::{Networks, device, produced, without};
+use super::networks::{Networks, device, produced, without};
 use crate::FirstStage;
-use crate::vq_autoencoder::VqAutoencoderConfig;
+use crate::vq_autoencoder::{VqAutoencoderConfig, key_map};
 
-pub(super) const KIND: Kind = Kind {
-    name: "vq_autoencoder",
-    run,
-    not_produced: &[],
-};
-
-fn run(case: &Case) -> Result<Vec<Produced>> {
+pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let mut config = case.config.clone();
     config["ddconfig"] = without(&config["ddconfig"], &["double_z", "dropout"]);
     let config: VqAutoencoderConfig = case.configuration(config)?;
-    let network = case.fill(config.init(&device()).map_err(Error::method)?, "")?;
+    let network = case.fill(config.init(&device()).map_err(Error::method)?, &key_map())?;
     let latent = case.float::<4>("in.latent")?;
     let indices = network.nearest_codes(latent.clone());
     Ok(vec![
