@@ -15,9 +15,11 @@
 pub mod assets;
 pub mod benchmark;
 pub mod cifar;
+pub mod container;
 pub mod cutmix;
 mod error;
 pub mod fashion_mnist;
+pub mod fetch;
 pub mod hash;
 pub mod idx;
 mod image_set;

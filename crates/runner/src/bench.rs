@@ -9,7 +9,7 @@ use diffguard_datasets::benchmark::{self, Benchmark};
 use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
 use ndarray::{Array1, Array2, Array3, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
@@ -64,7 +64,7 @@ pub struct Finished {
 }
 
 /// What the election of the headline row found, on validation data alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chosen {
     /// The guard.
     pub guard: String,
@@ -485,7 +485,7 @@ fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
 }
 
 /// The column of one similarity, or the mean of z-scores of a tandem.
-fn candidate(
+pub(crate) fn candidate(
     guard: &Guard,
     reference: Reference,
     similarities: &[SimilarityName],
