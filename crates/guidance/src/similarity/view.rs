@@ -142,7 +142,7 @@ impl<'a> View<'a> {
     }
 
     /// The layers of DISTS.
-    pub(crate) fn dists_layers(&self, wanted_by: &'static str) -> Result<Vec<Tensor<4>>, Error> {
+    pub(super) fn dists_layers(&self, wanted_by: &'static str) -> Result<Vec<Tensor<4>>, Error> {
         once(&self.dists, || {
             Ok(dists::layers(self.vgg(wanted_by)?, self.rgb(wanted_by)?))
         })
