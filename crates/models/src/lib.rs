@@ -8,3 +8,7 @@ pub mod network;
 pub mod quick_unet;
 mod traits;
 pub mod vgg;
+pub mod verify;
+
+pub use error::Error;
+pub use traits::{Classifier, NoisePredictor};
