@@ -46,7 +46,7 @@ pub use early_stop::{EarlyStopConfig, StopMetric};
 pub use error::Error;
 pub use guard::{DiffGuard, ImageReport, Reference, Report, Settings};
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
-pub use inversion::{InversionConfig, Inverted, Step, invert, invert_with};
+pub use inversion::{InversionConfig, Inverted, Step, invert, invert_guided, invert_with};
 pub use labels::{Known, LabelSource};
 pub use latent::LatentModel;
 pub use rows::Rows;
