@@ -68,6 +68,11 @@ pub fn key_map() -> KeyMap {
     ])
 }
 
+/// The names of the published file for its first stage alone.
+pub fn first_stage_key_map() -> KeyMap {
+    whole_file().with_part("first_stage_model")
+}
+
 impl LatentDiffusionConfig {
     /// The published class-conditional model of ImageNet at 256 x 256 (`cin256-v2`).
     pub fn cin256_v2() -> Self {

@@ -20,6 +20,7 @@ pub mod unet_iddpm;
 pub mod unet_latent;
 pub mod verify;
 pub mod vq_autoencoder;
+pub mod vgg;
 pub mod wide_resnet;
 
 pub use error::Error;

@@ -66,7 +66,7 @@ fn kinds() -> Vec<Kind> {
     [
         // diffguard_datasets::verify::KINDS,
         diffguard_models::verify::KINDS,
-        // diffguard_guidance::verify::KINDS,
+        diffguard_guidance::verify::KINDS,
         diffguard_ood::verify::KINDS,
     ]
     .concat()
