@@ -15,12 +15,15 @@
 pub mod assets;
 pub mod benchmark;
 pub mod cifar;
+pub mod container;
 pub mod cutmix;
 mod error;
 pub mod fashion_mnist;
+pub mod fetch;
 pub mod hash;
 pub mod idx;
 mod image_set;
+pub mod lists;
 pub mod manifest;
 pub mod quick;
 mod random;

@@ -65,7 +65,7 @@ impl Verify {
 fn kinds() -> Vec<Kind> {
     [
         // diffguard_datasets::verify::KINDS,
-        // diffguard_models::verify::KINDS,
+        diffguard_models::verify::KINDS,
         diffguard_guidance::verify::KINDS,
         diffguard_ood::verify::KINDS,
     ]

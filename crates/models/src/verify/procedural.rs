@@ -1,0 +1,109 @@
+//! Weights by formula, for networks that are too large to ship: a value for each entry from the key's hash and the
+//! entry's index (oracles/README.md, "Procedural weights").
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::checkpoint::{KeyMap, Source};
+
+/// Names and shapes of a network's weights as its published files have them.
+pub struct Procedural(Vec<(String, Vec<usize>)>);
+
+/// The hash of a key: FNV-1a modulo 10007.
+pub fn hash(key: &str) -> u32 {
+    let full = key.bytes().fold(2_166_136_261u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    });
+    full % 10_007
+}
+
+/// The uniform number of entry `i` of a key with this hash.
+pub fn u(hash: f64, i: usize) -> f64 {
+    // Two roundings: a fused multiply-add would give other numbers.
+    let product = (i + 1) as f64 * 12.9898;
+    let value = (product + hash).sin() * 43_758.545_3;
+    value - value.floor()
+}
+
+/// All values of a key in double precision, row-major.
+pub fn exact(key: &str, shape: &[usize]) -> Vec<f64> {
+    let h = f64::from(hash(key));
+    let fan_in: usize = shape.iter().skip(1).product();
+    (0..shape.iter().product::<usize>())
+        .map(|i| {
+            let u = u(h, i);
+            let c = 2.0 * u - 1.0;
+            match key {
+                _ if shape.len() > 1 => c * (3.0 / fan_in as f64).sqrt(),
+                _ if key.ends_with("running_var") => 1.0 + 0.5 * u,
+                _ if key.ends_with("weight") => 1.0 + 0.1 * c,
+                _ => 0.1 * c,
+            }
+        })
+        .collect()
+}
+
+/// All values of a key, row-major.
+pub fn values(key: &str, shape: &[usize]) -> Vec<f32> {
+    exact(key, shape).into_iter().map(|v| v as f32).collect()
+}
+
+impl Procedural {
+    /// Of a network that is published under the names of `map`.
+    pub fn of<M: Module>(network: &M, map: &KeyMap) -> Self {
+        Self(published_shapes(network, map))
+    }
+
+    /// The filled tensors.
+    pub fn source(&self) -> Source {
+        let tensors = self
+            .0
+            .iter()
+            .map(|(key, shape)| (key.clone(), shape.clone(), values(key, shape)));
+        Source::from_values("procedural weights", tensors)
+    }
+}
+
+/// Names and shapes of a network's weights as its published files have them: without initialising any of them.
+pub fn published_shapes<M: Module>(network: &M, map: &KeyMap) -> Vec<(String, Vec<usize>)> {
+    struct Names<'a> {
+        path: Vec<String>,
+        kinds: Vec<String>,
+        map: &'a KeyMap,
+        found: Vec<(String, Vec<usize>)>,
+    }
+    impl ModuleVisitor for Names<'_> {
+        fn enter_module(&mut self, name: &str, kind: &str) {
+            self.kinds.push(kind.to_owned());
+            if !kind.starts_with("Enum:") {
+                self.path.push(name.to_owned());
+            }
+        }
+
+        fn exit_module(&mut self, _: &str, kind: &str) {
+            self.kinds.pop();
+            if !kind.starts_with("Enum:") {
+                self.path.pop();
+            }
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let mut shape = param.lazy_shape().to_vec();
+            let owner = self.kinds.iter().rev().find(|kind| kind.contains(':'));
+            let linear = owner.is_some_and(|kind| kind == "Struct:Linear");
+            if linear && !self.map.native {
+                shape.reverse();
+            }
+            let name = self.map.published_name(&self.path.join("."));
+            self.found.push((name, shape));
+        }
+    }
+    let mut names = Names {
+        path: Vec::new(),
+        kinds: Vec::new(),
+        map,
+        found: Vec::new(),
+    };
+    network.visit(&mut names);
+    names.found
+}
