@@ -78,7 +78,6 @@ pub fn key_map() -> KeyMap {
     KeyMap::published()
 }
 
-<<<<<<< HEAD
 impl CifarResnet {
     /// Activations of the last stage for an input that is normalised already; `seen` is shown those of the stem
     /// (after its ReLU) and of each stage.
@@ -92,23 +91,6 @@ impl CifarResnet {
             seen(&h);
         }
         h
-=======
-    /// Activations of the last stage for an input that is normalised already.
-    pub fn stages(&self, normalised: Tensor<4>) -> Tensor<4> {
-        let [_, _, last] = self.each_stage(normalised);
-        last
-    }
-
-    /// Activations of all three stages for an input that is normalised already.
-    fn each_stage(&self, normalised: Tensor<4>) -> [Tensor<4>; 3] {
-        let mut h = relu(self.bn1.forward(self.conv1.forward(normalised)));
-        [&self.layer1, &self.layer2, &self.layer3].map(|stage| {
-            for block in stage {
-                h = block.forward(h.clone());
-            }
-            h.clone()
-        })
->>>>>>> main
     }
 }
 
@@ -118,7 +100,12 @@ impl Classifier for CifarResnet {
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        self.each_stage(self.normalise(image)).into()
+        let mut stages = Vec::new();
+        self.stages(self.preprocessing.normalise(image), &mut |h| {
+            stages.push(h.clone());
+        });
+        // The stem comes first.
+        stages.split_off(1)
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {

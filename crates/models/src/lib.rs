@@ -19,8 +19,8 @@ pub mod unet_guided;
 pub mod unet_iddpm;
 pub mod unet_latent;
 pub mod verify;
-pub mod vq_autoencoder;
 pub mod vgg;
+pub mod vq_autoencoder;
 pub mod wide_resnet;
 
 pub use error::Error;
