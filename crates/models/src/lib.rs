@@ -15,12 +15,12 @@ pub mod resnet18_32;
 pub mod resnet50;
 pub mod summary;
 mod traits;
-pub mod verify;
-pub mod vgg;
 pub mod unet_ddim;
 pub mod unet_guided;
 pub mod unet_iddpm;
 pub mod unet_latent;
+pub mod verify;
+pub mod vgg;
 pub mod vq_autoencoder;
 pub mod wide_resnet;
 
