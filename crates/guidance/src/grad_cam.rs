@@ -85,6 +85,18 @@ pub fn scale_map(map: Tensor<4>) -> Tensor<4> {
 /// # Errors
 /// When `cut` is not in (-1, 1).
 pub fn semantic_mask(map: Tensor<4>, cut: f64) -> Result<Tensor<4>, Error> {
+    check_cut(cut)?;
+    let scaled = scale_map(map);
+    let mask = if cut < 0.0 {
+        scaled.lower_scalar(-cut)
+    } else {
+        scaled.greater_scalar(cut)
+    };
+    Ok(mask.float())
+}
+
+/// Refuses a cut-point outside (-1, 1).
+pub(crate) fn check_cut(cut: f64) -> Result<(), Error> {
     if !(cut > -1.0 && cut < 1.0) {
         return Err(Error::Setting {
             setting: "dsg_cut",
@@ -94,11 +106,5 @@ pub fn semantic_mask(map: Tensor<4>, cut: f64) -> Result<Tensor<4>, Error> {
                     .into(),
         });
     }
-    let scaled = scale_map(map);
-    let mask = if cut < 0.0 {
-        scaled.lower_scalar(-cut)
-    } else {
-        scaled.greater_scalar(cut)
-    };
-    Ok(mask.float())
+    Ok(())
 }

@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::{Oracle, host, networks::SmallClassifier, uniform};
-use diffguard_guidance::{LabelSource, SIMILARITIES, SimilarityName, View};
+use diffguard_guidance::{SIMILARITIES, SimilarityName, View};
 
 /// The pair of an oracle, mapped from [0, 1] to [-1, 1].
 fn pair(oracle: &Oracle, eight_bits: bool) -> [View<'static>; 2] {
@@ -163,28 +163,4 @@ fn names() {
             similarity.name
         );
     }
-}
-
-#[test]
-fn labels() {
-    let (predicted, truth, samples) = ([1, 2, 3], [Some(4), None, None], [7, 8, 9]);
-    let choose = |source: LabelSource| source.choose(&predicted, &truth, &samples, 10, 0).unwrap();
-    assert_eq!(choose(LabelSource::Predicted), [1, 2, 3]);
-    assert_eq!(choose(LabelSource::OracleId), [4, 2, 3]);
-    let oracle = choose(LabelSource::Oracle);
-    assert_eq!(oracle[0], 4);
-    assert!(oracle.iter().all(|label| (0..10).contains(label)));
-    let alone = LabelSource::Oracle
-        .choose(&[3], &[None], &[9], 10, 0)
-        .unwrap();
-    assert_eq!(alone[0], oracle[2]);
-    assert_eq!(
-        serde_json::from_str::<LabelSource>(r#""oracle_id""#).unwrap(),
-        LabelSource::OracleId
-    );
-    assert!(
-        LabelSource::Oracle
-            .choose(&[3], &[None], &[], 10, 0)
-            .is_err()
-    );
 }

@@ -7,8 +7,10 @@
 
 mod conv3x3;
 mod extension;
+mod lanes;
 mod norm_silu;
 mod simd;
+mod winograd;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;

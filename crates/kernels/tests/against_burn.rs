@@ -47,6 +47,15 @@ fn convolution() {
         (33, 2, 3, 5, 1),
         (1, 1, 1, 1, 1),
         (5, 8, 4, 3, 9),
+        // By Winograd's algorithm: whole and cut tiles, whole and cut groups of channels, several panels of weights.
+        (3, 16, 16, 8, 8),
+        (2, 20, 33, 7, 13),
+        (1, 64, 130, 3, 5),
+        (2, 48, 48, 32, 30),
+        (7, 130, 50, 4, 4),
+        (1, 16, 17, 61, 3),
+        (9, 64, 48, 2, 2),
+        (2, 16, 80, 6, 5),
     ] {
         let x = normal([batch, channels_in, height, width], &device);
         let weight = normal([channels_out, channels_in, 3, 3], &device);
@@ -70,7 +79,7 @@ fn convolution() {
         {
             let worst = deviation(ours, theirs);
             assert!(
-                worst < 2e-5,
+                worst < if channels_in < 16 { 2e-5 } else { 1e-4 },
                 "{what} of {batch}x{channels_in}x{height}x{width}: {worst:e}"
             );
         }

@@ -97,17 +97,29 @@ impl CifarResnet {
 
     /// Activations of the last stage for an input that is normalised already.
     pub fn stages(&self, normalised: Tensor<4>) -> Tensor<4> {
+        let [_, _, last] = self.each_stage(normalised);
+        last
+    }
+
+    /// Activations of all three stages for an input that is normalised already.
+    fn each_stage(&self, normalised: Tensor<4>) -> [Tensor<4>; 3] {
         let mut h = relu(self.bn1.forward(self.conv1.forward(normalised)));
-        for block in self.layer1.iter().chain(&self.layer2).chain(&self.layer3) {
-            h = block.forward(h);
-        }
-        h
+        [&self.layer1, &self.layer2, &self.layer3].map(|stage| {
+            for block in stage {
+                h = block.forward(h.clone());
+            }
+            h.clone()
+        })
     }
 }
 
 impl Classifier for CifarResnet {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stages(self.normalise(image))
+    }
+
+    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        self.each_stage(self.normalise(image)).into()
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {

@@ -7,6 +7,4 @@ pub mod layers;
 pub mod network;
 pub mod quick_unet;
 mod traits;
-
-pub use error::Error;
-pub use traits::{Classifier, NoisePredictor};
+pub mod vgg;

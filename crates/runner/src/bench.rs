@@ -1,16 +1,15 @@
 //! A run of an experiment: from images to scores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use diffguard_datasets::benchmark::{self, Benchmark};
-use diffguard_guidance::synthesis::SynthesisConfig;
-use diffguard_guidance::{GuidanceConfig, LabelSource, SimilarityName, Trajectory};
+use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
 use ndarray::{Array1, Array2, Array3, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
@@ -65,7 +64,7 @@ pub struct Finished {
 }
 
 /// What the election of the headline row found, on validation data alone.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chosen {
     /// The guard.
     pub guard: String,
@@ -103,7 +102,7 @@ struct Done {
     observed: Vec<Observed>,
     /// By inversion name.
     inverted: BTreeMap<String, Inversion>,
-    /// By inversion name.
+    /// By the name of [`Guard::reconstruction`].
     reconstructed: BTreeMap<String, Synthesis>,
     /// By guard name.
     synthesised: BTreeMap<String, Synthesis>,
@@ -183,6 +182,15 @@ fn check_fit(experiment: &Experiment, benchmark: &Benchmark, networks: &Networks
     for config in experiment.inversion.values() {
         config.moves(&Trajectory::new(&networks.schedule, &config.spacing)?)?;
     }
+    for guard in &experiment.guards {
+        guard.guidance.check(networks.unet.as_ref())?;
+        if guard.guidance.needs_donors() {
+            return Err(Error::Setting(format!(
+                "guard `{}`: `mix` is not wired into experiments; it can be used through the library",
+                guard.name
+            )));
+        }
+    }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
         return Err(Error::Setting(format!(
@@ -208,8 +216,14 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         .map(|guard| guard.reference.len())
         .sum();
     let inversions = experiment.inversion.len();
+    let reconstructions: BTreeSet<String> = experiment
+        .guards
+        .iter()
+        .map(|guard| guard.reconstruction().0)
+        .collect();
     (observed * experiment.classifiers.len()
-        + guarded * (2 * inversions + experiment.guards.len() + references)) as u64
+        + guarded * (inversions + reconstructions.len() + experiment.guards.len() + references))
+        as u64
 }
 
 fn scores(
@@ -256,20 +270,25 @@ fn scores(
         let set = &parts[unit.part].set.name;
         for (inversion_name, config) in &experiment.inversion {
             let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
-            let nothing = vec![-1; unit.unit.len()];
-            let plain = (&GuidanceConfig::None {}, &SynthesisConfig::default());
-            let made = synthesise(
-                pipeline,
-                set,
-                &unit.unit,
-                networks,
-                &config.spacing,
-                &inverted,
-                plain,
-                &nothing,
-            )?;
+            for guard in &experiment.guards {
+                let (name, config) = guard.reconstruction();
+                if guard.inversion != *inversion_name || unit.reconstructed.contains_key(&name) {
+                    continue;
+                }
+                let nothing = vec![-1; unit.unit.len()];
+                let made = synthesise(
+                    pipeline,
+                    set,
+                    &unit.unit,
+                    networks,
+                    &experiment.inversion[inversion_name].spacing,
+                    &inverted,
+                    (&GuidanceConfig::None {}, &config),
+                    &nothing,
+                )?;
+                unit.reconstructed.insert(name, made);
+            }
             unit.inverted.insert(inversion_name.clone(), inverted);
-            unit.reconstructed.insert(inversion_name.clone(), made);
         }
         Ok(())
     })?;
@@ -351,13 +370,13 @@ fn run_guard(
     let spacing = &experiment.inversion[&guard.inversion].spacing;
     let compared = pipeline.each(units, |done| {
         let set = &parts[done.part].set.name;
-        let labels = guard.label.choose(
-            &done.observed[0].predictions(),
-            &done.unit.truth,
-            &done.unit.samples,
-            networks.protected().network.num_classes(),
-            experiment.seed,
-        )?;
+        let known = Known {
+            logits: &done.observed[0].logits.values,
+            classes: networks.protected().network.num_classes(),
+            truth: &done.unit.truth,
+            samples: &done.unit.samples,
+        };
+        let labels = guard.label.choose(&known, experiment.seed)?;
         let made = synthesise(
             pipeline,
             set,
@@ -372,7 +391,7 @@ fn run_guard(
         for reference in &guard.reference {
             let reconstruction = match reference {
                 Reference::Input => None,
-                Reference::Reconstruction => Some(&done.reconstructed[&guard.inversion]),
+                Reference::Reconstruction => Some(&done.reconstructed[&guard.reconstruction().0]),
             };
             let columns = compare(
                 pipeline,
@@ -466,7 +485,7 @@ fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
 }
 
 /// The column of one similarity, or the mean of z-scores of a tandem.
-fn candidate(
+pub(crate) fn candidate(
     guard: &Guard,
     reference: Reference,
     similarities: &[SimilarityName],
@@ -660,7 +679,7 @@ fn pictures(
                 pictures.push(Picture {
                     sample: position + i,
                     input: image(&done.unit.images, i),
-                    reconstruction: image(&done.reconstructed[&guard.inversion].image, i),
+                    reconstruction: image(&done.reconstructed[&guard.reconstruction().0].image, i),
                     synthesis: image(&synthesis.image, i),
                 });
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use diffguard_guidance::Reference;
 use diffguard_guidance::synthesis::SynthesisConfig;
 use diffguard_guidance::{GuidanceConfig, InversionConfig, LabelSource, SimilarityName};
 use diffguard_ood::suggest;
@@ -85,16 +86,6 @@ pub struct Guard {
 
 fn default_reference() -> Vec<Reference> {
     vec![Reference::Input]
-}
-
-/// What a synthesis is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reference {
-    /// The input (P fig. 1).
-    Input,
-    /// The unconditional reconstruction from the same latent (the authors' GDM experiments).
-    Reconstruction,
 }
 
 /// How the headline row is chosen, on validation data alone: the setting with the highest mean AUROC of
@@ -279,6 +270,15 @@ impl Experiment {
 }
 
 impl Guard {
+    /// The unconditional reconstruction that its syntheses may be compared with, and a name of it that other guards
+    /// share where theirs is the same.
+    pub fn reconstruction(&self) -> (String, SynthesisConfig) {
+        let config = self.synthesis.reconstruction();
+        // Plain settings: nothing in them can fail to serialise.
+        let settings = serde_json::to_string(&config).unwrap_or_default();
+        (format!("{} {settings}", self.inversion), config)
+    }
+
     /// The name of the score column of a reference and a similarity.
     pub fn column(&self, reference: Reference, similarity: SimilarityName) -> String {
         match reference {

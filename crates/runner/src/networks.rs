@@ -6,13 +6,13 @@ use burn::tensor::Device;
 use diffguard_guidance::{Schedule, ScheduleConfig};
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
 use diffguard_models::{Classifier, NoisePredictor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::experiment::Experiment;
 use crate::{Error, Result, Root};
 
 /// What a run records of a network.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The weights record, relative to `assets/`.
     pub record: String,

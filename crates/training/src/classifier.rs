@@ -10,7 +10,7 @@ use diffguard_models::checkpoint::Precision;
 use diffguard_models::cifar_resnet::CifarResnet;
 use diffguard_models::network::ClassifierNetwork;
 
-use crate::config::{ClassifierTraining, check, read};
+use crate::config::{ClassifierTraining, check, identity, read};
 use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
 use crate::finish::finish;
 use crate::run::run;
@@ -70,7 +70,7 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let mut sampler = Sampler::new(seed, split.train.len(), batch);
     let trained = run(
         &config.name,
-        &table.to_string(),
+        &identity(&table, &config.optimisation),
         &config.optimisation,
         None,
         context,

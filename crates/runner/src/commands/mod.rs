@@ -3,12 +3,14 @@
 mod bench;
 mod list;
 mod prepare_quick;
+mod score;
 mod train;
 mod verify;
 
 pub use bench::Bench;
 pub use list::List;
 pub use prepare_quick::PrepareQuick;
+pub use score::Score;
 pub use train::{Train, What};
 pub use verify::Verify;
 
