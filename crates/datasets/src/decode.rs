@@ -24,8 +24,8 @@ pub const PIXEL_LIMIT: u64 = 1 << 26;
 /// The most pixels that a byte of JPEG can describe: in a progressive one, a bit a block and component.
 const JPEG_PIXELS: u64 = 512;
 
-/// The most pixels that a byte of PNG can describe: deflate's best ratio, with eight pixels in each byte.
-const PNG_PIXELS: u64 = 8 * 1032;
+/// The most bits of unpacked PNG that a byte can describe: deflate's best ratio.
+const PNG_BITS: u64 = 8 * 1032;
 
 /// What to do about a damaged picture.
 const AGAIN: &str = "the picture is damaged: download or unpack the data set again";
@@ -50,7 +50,7 @@ pub fn rgb(bytes: &[u8], path: &Path, entry: &str) -> Result<Picture> {
         [0x89, b'P', b'N', b'G', ..] => {
             let limits = Limits::default();
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits);
-            decode(decoder, bytes.len(), PNG_PIXELS).map_err(fault)?
+            decode(decoder, bytes.len(), PNG_BITS / png_bits(bytes)).map_err(fault)?
         }
         _ => {
             let problem = "neither a JPEG nor a PNG";
@@ -95,6 +95,20 @@ fn decode(
         .set_limits(limits)
         .map_err(|error| error.to_string())?;
     DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())
+}
+
+/// Bits a pixel, from depth and colour type in a PNG's first chunk; 1 for what is none.
+fn png_bits(bytes: &[u8]) -> u64 {
+    let Some(&[depth @ (1 | 2 | 4 | 8 | 16), colour]) = bytes.get(24..26) else {
+        return 1;
+    };
+    let channels = match colour {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    channels * u64::from(depth)
 }
 
 /// Whether an end mark follows the first scan. Within a scan no byte FF is followed by D9 but there; before it, an

@@ -21,6 +21,7 @@ pub mod decode;
 mod error;
 pub mod fashion_mnist;
 pub mod fetch;
+pub mod fuzz;
 pub mod hash;
 pub mod idx;
 mod image_set;
