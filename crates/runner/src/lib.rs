@@ -12,6 +12,7 @@
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
