@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 use diffguard_datasets::benchmark::{AnySet, BENCHMARKS, OpenBenchmark};
-use diffguard_datasets::fetch::{DataDirs, Item, Presence, command};
+use diffguard_datasets::fetch::{Item, Presence, command};
 use diffguard_datasets::hash::sha256_hex;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
 
-use super::{cache_dir, data_dirs};
+use super::data_folders;
 use crate::data::{Data, Missing, size};
 use crate::{Error, Result, Root};
 
@@ -44,10 +44,7 @@ enum Show {
 
 impl Datasets {
     pub(crate) fn run(self) -> Result<()> {
-        let dirs = DataDirs {
-            data: data_dirs(self.data),
-            cache: cache_dir(self.cache)?,
-        };
+        let dirs = data_folders(self.data, self.cache)?;
         let data = Data::new(&Root::find()?, dirs)?;
         match self.show {
             None => table(&data),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use diffguard_datasets::benchmark;
-use diffguard_datasets::fetch::{DataDirs, Found};
+use diffguard_datasets::fetch::Found;
 
-use super::{cache_dir, data_dirs, stop_signal_saying};
+use super::{data_folders, stop_signal_saying};
 use crate::data::{Data, FetchProgress, Missing, announce};
 use crate::{Error, Result, Root};
 
@@ -32,10 +32,7 @@ pub struct Fetch {
 
 impl Fetch {
     pub(crate) fn run(self) -> Result<()> {
-        let dirs = DataDirs {
-            data: data_dirs(self.data),
-            cache: cache_dir(self.cache)?,
-        };
+        let dirs = data_folders(self.data, self.cache)?;
         let data = Data::new(&Root::find()?, dirs)?;
         let mut names: Vec<&str> = Vec::new();
         for benchmark in &self.benchmark {

@@ -21,6 +21,8 @@ pub use verify::Verify;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use diffguard_datasets::fetch::DataDirs;
+
 use crate::{Error, Result};
 
 /// Folders in which data sets are looked for, in order: the given one, those of `DIFFGUARD_DATA` (divided as in
@@ -36,7 +38,7 @@ pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// The folder that fetched data is kept in: the given one, else `DIFFGUARD_CACHE`, else one in the user's cache.
-pub(crate) fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf> {
+fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf> {
     given
         .or_else(|| {
             let set = std::env::var_os("DIFFGUARD_CACHE").filter(|dir| !dir.is_empty());
@@ -47,6 +49,14 @@ pub(crate) fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf> {
             let mend = "give a folder for fetched data with --cache or DIFFGUARD_CACHE";
             Error::Setting(format!("this user has no cache folder: {mend}"))
         })
+}
+
+/// The folders of data sets for the command line's `--data` and `--cache`.
+pub(crate) fn data_folders(data: Option<PathBuf>, cache: Option<PathBuf>) -> Result<DataDirs> {
+    Ok(DataDirs {
+        data: data_dirs(data),
+        cache: cache_dir(cache)?,
+    })
 }
 
 /// A flag that the first Ctrl-C sets; the second one ends the process at once.
