@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_datasets::benchmark::Benchmark;
 use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use serde::{Deserialize, Serialize};
 
 use crate::baselines::{self, Baseline};
+use crate::commands::data_folders;
+use crate::data::{Data, Missing};
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
@@ -42,6 +44,12 @@ pub struct Options {
     pub no_progress: bool,
     /// Compute again what is stored.
     pub force: bool,
+    /// Folder that data sets are looked for in first.
+    pub data: Option<PathBuf>,
+    /// Folder of fetched data sets.
+    pub cache: Option<PathBuf>,
+    /// What to do about data sets that are not at hand.
+    pub missing: Missing,
 }
 
 /// A finished run, as the outputs need it.
@@ -146,7 +154,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    let benchmark = load_benchmark(&experiment, &root)?;
+    let benchmark = load_benchmark(&experiment, &root, options, stop)?;
     let networks = Networks::load(&experiment, &root, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
@@ -166,16 +174,18 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     Ok(out)
 }
 
-/// The benchmark's validation sets cut to the validation limit, its test sets to the limit.
-fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
-    let whole = benchmark::load(&experiment.benchmark, &root.assets())?;
-    let test = whole.limit(experiment.limit, experiment.seed);
-    let validation = whole.limit(experiment.validation_limit, experiment.seed);
-    Ok(Benchmark {
-        id_val: validation.id_val,
-        ood_val: validation.ood_val,
-        ..test
-    })
+/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing more is decoded.
+fn load_benchmark(
+    experiment: &Experiment,
+    root: &Root,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Benchmark> {
+    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
+    let data = Data::new(root, dirs)?;
+    let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    let (test, validation) = (experiment.limit, experiment.validation_limit);
+    Ok(opened.limit(test, validation, experiment.seed).load()?)
 }
 
 /// Refuses what cannot run before anything is computed.

@@ -14,6 +14,7 @@ mod baselines;
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
