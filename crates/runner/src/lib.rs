@@ -9,6 +9,7 @@
 //!
 //! Evaluation reads the columns alone.
 
+pub mod accuracy;
 pub mod bench;
 pub mod cli;
 pub mod commands;
@@ -18,8 +19,10 @@ pub mod evaluate;
 pub mod experiment;
 mod list;
 mod lock;
+pub mod model;
 pub mod networks;
 mod outputs;
+mod parallel;
 mod parts;
 mod pipeline;
 mod progress;
