@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod checkpoint;
 pub mod cifar_resnet;
+pub mod described;
 mod error;
 pub mod input_gradient;
 pub mod keys;
