@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     memory::keep();
     match Cli::parse().task {
         Task::Runner(command) => match command.run() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(status) => ExitCode::from(status),
             Err(error) => {
                 eprintln!("error: {error}");
                 ExitCode::from(error.exit_code())

@@ -64,6 +64,46 @@ pub enum Error {
         known: String,
     },
 
+    /// A file could not be fetched from any place that has it.
+    #[error("`{name}` cannot be fetched\n  {problems}\n  mend: {mend}")]
+    Fetch {
+        /// The data set or checkpoint.
+        name: String,
+        /// What every place said, a line each.
+        problems: String,
+        /// What to do about it.
+        mend: String,
+    },
+
+    /// Something is missing, and the user does not want it fetched.
+    #[error("not at hand: {missing}; and nothing may be fetched\n  mend: {command}")]
+    Offline {
+        /// The data sets and checkpoints.
+        missing: String,
+        /// The command that fetches them.
+        command: String,
+    },
+
+    /// Something is missing that is not free to download.
+    #[error("`{name}` is not at hand, and the program cannot fetch it\n  mend: {mend}")]
+    ByHand {
+        /// The data set or checkpoint.
+        name: String,
+        /// What to put where.
+        mend: String,
+    },
+
+    /// The disk is full.
+    #[error("{}: no space is left\n  mend: free some, or give another folder with --cache; the fetch goes on where it stopped", path.display())]
+    Full {
+        /// The file that was written.
+        path: PathBuf,
+    },
+
+    /// The user asked to stop.
+    #[error("stopped; what has come is kept, and the same command goes on from there")]
+    Stopped,
+
     /// Values that contradict each other.
     #[error("{what}: {problem}")]
     Invalid {

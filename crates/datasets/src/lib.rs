@@ -15,17 +15,28 @@
 pub mod assets;
 pub mod benchmark;
 pub mod cifar;
+pub mod container;
 pub mod cutmix;
+pub mod decode;
 mod error;
 pub mod fashion_mnist;
+pub mod fetch;
+pub mod fuzz;
 pub mod hash;
 pub mod idx;
 mod image_set;
+pub mod listed;
+pub mod lists;
+pub mod loader;
 pub mod manifest;
+pub mod mat5;
+pub mod openood;
+pub mod parquet_images;
 pub mod quick;
 mod random;
 mod toml_file;
 pub mod transforms;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape, OUT_OF_DISTRIBUTION};

@@ -80,7 +80,9 @@ fn addresses_are_addresses() {
             Place::Url(url) => url.starts_with("http"),
             Place::GoogleDrive(id) => id.len() == 33,
             Place::Npm(package) => package.contains('@'),
+            Place::GoogleDriveFolder(id) => id.len() == 33,
             Place::Debian(package) => package.starts_with("dataset-"),
+            Place::ByHand(path) => path.ends_with(".tar"),
         };
         assert!(plausible, "{place}");
     }

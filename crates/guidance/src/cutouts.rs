@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use rand::Rng;
 
-use crate::{nearest::nearest_indices, random, rows::int_tensor};
+use crate::{augment::Views, random, rows::int_tensor};
 
 /// A square crop of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,24 +51,28 @@ pub fn draw_crops(
 ///
 /// - `image`: `[batch, channel, height, width]`; every crop has to lie inside.
 pub fn cut(image: Tensor<4>, crops: &[Crop], side: usize) -> Tensor<4> {
+    Views::crops(crops, side).show(image)
+}
+
+/// Views of images, each given by the row and the column of the image that its own rows and columns show; all of one
+/// size. Returns `[view * batch, channel, height, width]`, all images of the first view first.
+pub(crate) fn gather(image: Tensor<4>, views: &[(Vec<usize>, Vec<usize>)]) -> Tensor<4> {
     let [batch, channel, height, width] = image.dims();
-    // One gather over the flattened pixels serves all crops.
-    let mut index = Vec::with_capacity(crops.len() * side * side);
-    for crop in crops {
-        let along = nearest_indices(crop.size, side);
-        for row in &along {
-            index.extend(
-                along
-                    .iter()
-                    .map(|column| (crop.y + row) * width + crop.x + column),
-            );
+    let (rows, columns) = views
+        .first()
+        .map_or((0, 0), |(rows, columns)| (rows.len(), columns.len()));
+    // One gather over the flattened pixels serves all views.
+    let mut index = Vec::with_capacity(views.len() * rows * columns);
+    for (rows, columns) in views {
+        for row in rows {
+            index.extend(columns.iter().map(|column| row * width + column));
         }
     }
     let device = image.device();
     image
         .reshape([batch, channel, height * width])
         .select(2, int_tensor(&index, &device))
-        .reshape([batch, channel, crops.len(), side * side])
+        .reshape([batch, channel, views.len(), rows * columns])
         .permute([2, 0, 1, 3])
-        .reshape([crops.len() * batch, channel, side, side])
+        .reshape([views.len() * batch, channel, rows, columns])
 }

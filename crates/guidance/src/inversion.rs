@@ -1,16 +1,19 @@
-//! The image condition: deterministic DDIM inversion from the input upward to noise (P eq. 6).
+//! The image condition: deterministic inversion from the input upward to noise (P eq. 6).
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor, TensorData};
 use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Cost, Error,
-    ddim::{implied_image, implied_noise, recompose},
-    early_stop::{EarlyStopConfig, StopRule},
+    ddim::{Level, implied_image, implied_noise, recompose},
+    early_stop::{EarlyStopConfig, Look, Watch},
+    guidance::{Guidance, GuidanceStep},
     rows::{Rows, int_tensor},
+    similarity::View,
+    solver::{History, Solver},
     spacing::SpacingConfig,
-    trajectory::Trajectory,
+    trajectory::{Move, Trajectory},
 };
 
 /// How images are inverted.
@@ -29,6 +32,13 @@ pub struct InversionConfig {
     pub clip_denoised: bool,
     /// Stop each sample where it no longer resembles the input (none).
     pub early_stop: Option<EarlyStopConfig>,
+    /// The integrator (`"ddim"`).
+    #[serde(skip_serializing_if = "Solver::is_default")]
+    pub solver: Solver,
+    /// Samples that go through the network at once at most (all). With early stop, those that have stopped make room
+    /// for the rest: samples at different steps then share a network call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
 }
 
 impl Default for InversionConfig {
@@ -39,6 +49,8 @@ impl Default for InversionConfig {
             reserve: 0,
             clip_denoised: false,
             early_stop: None,
+            solver: Solver::default(),
+            rows: None,
         }
     }
 }
@@ -73,8 +85,8 @@ impl InversionConfig {
 /// What an observer sees after each step of an inversion or a synthesis.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// Index of the move that was made.
-    pub index: usize,
+    /// Index of the move that was made, of each row.
+    pub indices: &'a [usize],
     /// The samples that took part, by their positions in the batch; the rows of the tensors below.
     pub rows: &'a Rows,
     /// The image after the move, `[row, channel, height, width]`.
@@ -96,7 +108,8 @@ pub struct Inverted {
     pub cost: Cost,
 }
 
-/// DDIM inversion, P eq. 6: `x_next = sqrt(abar_next) x0hat + sqrt(1 - abar_next) eps`, unconditional.
+/// DDIM inversion, P eq. 6: `x_next = sqrt(abar_next) x0hat + sqrt(1 - abar_next) eps`, unconditional; or with another
+/// [`Solver`].
 ///
 /// - `image`: `[batch, channel, height, width]`, in [-1, 1] (or a latent, for a latent model);
 /// - `observe`: called after each step.
@@ -104,7 +117,7 @@ pub struct Inverted {
 /// Samples that have stopped early leave the batch.
 ///
 /// # Errors
-/// On settings that leave nothing to be done.
+/// On settings that leave nothing to be done, and for an early stop that looks through a network: see [`invert_with`].
 pub fn invert(
     network: &dyn NoisePredictor,
     trajectory: &Trajectory,
@@ -112,64 +125,216 @@ pub fn invert(
     image: Tensor<4>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
+    let look = |image: Tensor<4>| View::new(image, None);
+    invert_with(network, trajectory, config, image, &look, observe)
+}
+
+/// As [`invert`], where an early stop sees the images through `look`.
+///
+/// # Errors
+/// On settings that leave nothing to be done, and when a metric of the early stop cannot be computed.
+pub fn invert_with(
+    network: &dyn NoisePredictor,
+    trajectory: &Trajectory,
+    config: &InversionConfig,
+    image: Tensor<4>,
+    look: &Look<'_>,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Inverted, Error> {
+    let predict = |x: &Tensor<4>, made: &[Move], _: &[usize], rows: &Rows| {
+        let cost = Cost {
+            unet_rows: rows.len() as u64,
+            ..Cost::default()
+        };
+        Ok((network.eps(x.clone(), network_steps(made, x), None), cost))
+    };
+    run(&predict, trajectory, config, image, look, observe)
+}
+
+/// As [`invert_with`], under a guidance, as a synthesis would be. The paper and the authors invert unconditionally.
+///
+/// # Errors
+/// As there, and when the guidance refuses.
+pub fn invert_guided(
+    network: &dyn NoisePredictor,
+    trajectory: &Trajectory,
+    config: &InversionConfig,
+    guidance: &dyn Guidance,
+    image: Tensor<4>,
+    look: &Look<'_>,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Inverted, Error> {
     let [batch, ..] = image.dims();
     let device = image.device();
-    let moves = config.moves(trajectory)?;
+    let predict = |x: &Tensor<4>, made: &[Move], indices: &[usize], rows: &Rows| {
+        let mut cost = Cost::default();
+        let mut eps = Vec::new();
+        let mut first = 0;
+        // A guidance sees one noise level at a time; rows that entered together are beside each other.
+        for together in indices.chunk_by(|a, b| a == b) {
+            let here = first..first + together.len();
+            let positions = rows.positions()[here.clone()].to_vec();
+            let step = GuidanceStep {
+                index: together[0],
+                t: made[first].t,
+                abar: made[first].from,
+                x: &x.clone().narrow(0, first, together.len()),
+                rows: &Rows::new(positions, batch, &device),
+            };
+            let prediction = guidance.predict(network, &step)?;
+            cost += prediction.cost;
+            eps.push(match prediction.shift {
+                None => prediction.eps,
+                Some(shift) => prediction.eps - shift,
+            });
+            first = here.end;
+        }
+        Ok((Tensor::cat(eps, 0), cost))
+    };
+    run(&predict, trajectory, config, image, look, observe)
+}
+
+/// The noise in `x`, given the rows' moves, their indices and the rows; and its cost.
+type Predict<'a> =
+    dyn Fn(&Tensor<4>, &[Move], &[usize], &Rows) -> Result<(Tensor<4>, Cost), Error> + 'a;
+
+fn run(
+    predict: &Predict<'_>,
+    trajectory: &Trajectory,
+    config: &InversionConfig,
+    image: Tensor<4>,
+    look: &Look<'_>,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Inverted, Error> {
+    let [batch, ..] = image.dims();
+    let device = image.device();
+    let mut moves = trajectory.inversion_of(config.solver);
+    moves.truncate(config.moves(trajectory)?);
+    let capacity = capacity(config.rows, batch)?;
+    let mut watch = match &config.early_stop {
+        Some(rule) => Some(Watch::new(rule, look)?),
+        None => None,
+    };
+    let mut history = History::new(config.solver);
     let mut cost = Cost::default();
-    let mut rows = Rows::all(batch);
-    let mut stops = vec![moves - 1; batch];
+    let mut stops = vec![0; batch];
     let mut stopped = Stopped::default();
+    let mut entered = 0;
+    let mut rows = Rows::new(Vec::new(), batch, &device);
+    let mut indices: Vec<usize> = Vec::new();
     let mut x = image.clone();
 
-    for (index, step) in trajectory.inversion()[..moves].iter().enumerate() {
-        let t = Tensor::full([rows.len()], step.t, &device);
-        let mut eps = network.eps(x.clone(), t, None);
-        cost.unet_rows += rows.len() as u64;
-        let mut x0hat = implied_image(x.clone(), eps.clone(), step.from);
-        if config.clip_denoised && index > 0 {
-            x0hat = x0hat.clamp(-1.0, 1.0);
-            eps = implied_noise(x, x0hat.clone(), step.from);
+    while stopped.positions.len() < batch {
+        let joining = (capacity - rows.len()).min(batch - entered);
+        if joining > 0 {
+            let fresh = image.clone().narrow(0, entered, joining);
+            x = match rows.is_empty() {
+                true => fresh,
+                false => Tensor::cat(vec![x, fresh], 0),
+            };
+            let mut positions = rows.positions().to_vec();
+            positions.extend(entered..entered + joining);
+            rows = Rows::new(positions, batch, &device);
+            indices.resize(rows.len(), 0);
+            entered += joining;
         }
-        x = recompose(x0hat.clone(), eps.clone(), step.to, 0.0);
+
+        let made: Vec<Move> = indices.iter().map(|index| moves[*index]).collect();
+        let from = Level::of(made.iter().map(|step| step.from).collect());
+        let to = Level::of(made.iter().map(|step| step.to).collect());
+        let (mut eps, spent) = predict(&x, &made, &indices, &rows)?;
+        cost += spent;
+        let mut x0hat = implied_image(x.clone(), eps.clone(), &from);
+        if config.clip_denoised {
+            (x0hat, eps) = clip_above_the_first(&x, x0hat, eps, &from, &indices);
+        }
+        let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &made);
+        x = recompose(clean, noise, &to, 0.0);
         observe(&Step {
-            index,
+            indices: &indices,
             rows: &rows,
             x: &x,
             x0hat: &x0hat,
             eps: &eps,
         });
 
-        let Some(rule) = &config.early_stop else {
-            continue;
-        };
-        let stop = rule.stops(rows.select(&image), x.clone())?;
-        if !stop.contains(&true) {
-            continue;
+        let last: Vec<bool> = indices.iter().map(|i| i + 1 == moves.len()).collect();
+        let mut leaves = last.clone();
+        if let (Some(watch), true) = (&mut watch, last.contains(&false)) {
+            let stop = watch.stops(&image, &rows, &x)?;
+            for (leaves, stop) in leaves.iter_mut().zip(stop) {
+                *leaves |= stop;
+            }
         }
-        let (gone, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|row| stop[*row]);
-        for row in &gone {
-            stops[rows.positions()[*row]] = index;
+        let (gone, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|row| leaves[*row]);
+        if !gone.is_empty() {
+            for row in &gone {
+                stops[rows.positions()[*row]] = indices[*row];
+            }
+            stopped.push(&rows, &x, &gone);
+            let positions = kept.iter().map(|row| rows.positions()[*row]).collect();
+            rows = Rows::new(positions, batch, &device);
+            if !kept.is_empty() {
+                x = x.select(0, int_tensor(&kept, &device));
+            }
+            history.keep(&kept);
         }
-        stopped.push(&rows, &x, &gone);
-        let positions: Vec<usize> = kept.iter().map(|row| rows.positions()[*row]).collect();
-        rows = Rows::new(positions, batch, &device);
-        if rows.is_empty() {
-            return Ok(Inverted {
-                latent: stopped.into_batch(),
-                stops,
-                cost,
-            });
-        }
-        x = x.select(0, int_tensor(&kept, &device));
+        indices = kept.iter().map(|row| indices[*row] + 1).collect();
     }
 
-    let last: Vec<usize> = (0..rows.len()).collect();
-    stopped.push(&rows, &x, &last);
     Ok(Inverted {
-        latent: stopped.into_batch(),
+        latent: match stopped.positions.is_empty() {
+            true => image,
+            false => stopped.into_batch(),
+        },
         stops,
-        cost,
+        cost: watch.map_or(cost, |watch| cost + watch.cost()),
     })
+}
+
+/// Rows at once, of a setting and the batch size.
+pub(crate) fn capacity(rows: Option<usize>, batch: usize) -> Result<usize, Error> {
+    match rows {
+        Some(0) => Err(Error::Setting {
+            setting: "rows",
+            value: "0".into(),
+            reason: "at least one sample has to go through the network at once".into(),
+        }),
+        rows => Ok(rows.unwrap_or(batch).min(batch)),
+    }
+}
+
+/// The network's step of each row, `[row]`.
+fn network_steps(moves: &[Move], x: &Tensor<4>) -> Tensor<1> {
+    let steps: Vec<f32> = moves.iter().map(|step| step.t as f32).collect();
+    let rows = steps.len();
+    Tensor::from_data(TensorData::new(steps, [rows]), &x.device())
+}
+
+/// Clamps the implied images to [-1, 1] and derives the noise from them again, but for rows in their first step.
+fn clip_above_the_first(
+    x: &Tensor<4>,
+    x0hat: Tensor<4>,
+    eps: Tensor<4>,
+    from: &Level,
+    indices: &[usize],
+) -> (Tensor<4>, Tensor<4>) {
+    let first: Vec<bool> = indices.iter().map(|index| *index == 0).collect();
+    if !first.contains(&false) {
+        return (x0hat, eps);
+    }
+    let clipped = x0hat.clone().clamp(-1.0, 1.0);
+    let noise = implied_noise(x.clone(), clipped.clone(), from);
+    if !first.contains(&true) {
+        return (clipped, noise);
+    }
+    let rows = first.len();
+    let first = Tensor::<4, Bool>::from_data(TensorData::new(first, [rows, 1, 1, 1]), &x.device())
+        .expand(x.dims());
+    (
+        clipped.mask_where(first.clone(), x0hat),
+        noise.mask_where(first, eps),
+    )
 }
 
 /// The samples that have stopped, in the order in which they did.

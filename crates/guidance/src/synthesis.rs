@@ -1,4 +1,4 @@
-//! The synthesis: DDIM from a latent back to an image, under a guidance (P eq. 3).
+//! The synthesis: from a latent back to an image, under a guidance (P eq. 3).
 
 use std::cmp::Reverse;
 
@@ -10,9 +10,10 @@ use crate::{
     Cost, Error,
     ddim::{implied_image, implied_noise, recompose},
     guidance::{Guidance, GuidanceStep},
-    inversion::{Inverted, Step, in_batch_order},
+    inversion::{Inverted, Step, capacity, in_batch_order},
     random,
     rows::Rows,
+    solver::{History, Solver},
     trajectory::{Move, Trajectory},
 };
 
@@ -30,6 +31,24 @@ pub struct SynthesisConfig {
     pub lead: Option<usize>,
     /// Seed of the fresh noise (only with `eta` above 0).
     pub seed: u64,
+    /// The integrator (`"ddim"`).
+    #[serde(skip_serializing_if = "Solver::is_default")]
+    pub solver: Solver,
+    /// Samples that are synthesised together at most (all); those with the longest way go first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+}
+
+impl SynthesisConfig {
+    /// The unconditional reconstruction that goes with it: from the same start, without fresh noise.
+    #[must_use]
+    pub fn reconstruction(&self) -> Self {
+        Self {
+            eta: 0.0,
+            seed: 0,
+            ..self.clone()
+        }
+    }
 }
 
 /// Where the samples of a batch start.
@@ -76,13 +95,16 @@ pub struct Synthesised {
 }
 
 /// DDIM synthesis, P eq. 3: `x_prev = sqrt(abar_prev) x0hat + sqrt(1 - abar_prev - sigma^2) eps'` plus fresh noise of
-/// deviation `sigma` (0 by default), with the `eps'` that `guidance` makes of the network's prediction.
+/// deviation `sigma` (0 by default), with the `eps'` that `guidance` makes of the network's prediction; or with another
+/// [`Solver`].
 ///
-/// Samples that start at a lower index join when the others have come down to it: every row of every batch is work
-/// that has to be done, and all rows of a batch share one noise level.
+/// Samples that start at a lower index join when the others have come down to it. The lengths of all ways are known
+/// before the first step, so that this needs neither more rows nor more calls than a step of its own for each sample
+/// would, and all rows of a call share one noise level. Where not all go together, those of like length do.
 ///
 /// # Errors
-/// When a start does not exist, the lists do not fit the batch, `eta` is outside [0, 1], or the guidance refuses.
+/// When a start does not exist, the lists do not fit the batch, `eta` is outside [0, 1] or above 0 with a
+/// deterministic solver, or the guidance refuses.
 pub fn synthesise(
     network: &dyn NoisePredictor,
     trajectory: &Trajectory,
@@ -92,73 +114,112 @@ pub fn synthesise(
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Synthesised, Error> {
     check(&start, config, trajectory)?;
-    let device = start.latent.device();
     let batch = start.indices.len();
-    let mut cost = Cost::default();
+    let capacity = capacity(config.rows, batch)?;
     let mut order: Vec<usize> = (0..batch).collect();
     order.sort_by_key(|position| Reverse(start.indices[*position]));
-    let Some(highest) = order.first().map(|position| start.indices[*position]) else {
+    if order.is_empty() {
         return Ok(Synthesised {
             image: start.latent,
-            cost,
-        });
-    };
-    let waiting = Rows::new(order.clone(), batch, &device).select(&start.latent);
-    let mut rows = Rows::new(Vec::new(), batch, &device);
-    let mut x = waiting.clone();
-
-    for index in (0..=highest).rev() {
-        let present = order.partition_point(|position| start.indices[*position] >= index);
-        if present > rows.len() {
-            let joining = waiting.clone().narrow(0, rows.len(), present - rows.len());
-            x = if rows.is_empty() {
-                joining
-            } else {
-                Tensor::cat(vec![x, joining], 0)
-            };
-            rows = Rows::new(order[..present].to_vec(), batch, &device);
-        }
-
-        let step = trajectory.synthesis()[index];
-        let prediction = guidance.predict(
-            network,
-            &GuidanceStep {
-                index,
-                t: step.t,
-                abar: step.from,
-                x: &x,
-                rows: &rows,
-            },
-        )?;
-        cost += prediction.cost;
-        let mut eps = prediction.eps;
-        let mut x0hat = implied_image(x.clone(), eps.clone(), step.from);
-        if config.clip_denoised {
-            x0hat = x0hat.clamp(-1.0, 1.0);
-            eps = implied_noise(x.clone(), x0hat.clone(), step.from);
-        }
-        if let Some(shift) = prediction.shift {
-            eps = eps - shift;
-            x0hat = implied_image(x, eps.clone(), step.from);
-        }
-        let sigma = sigma(config.eta, step);
-        x = recompose(x0hat.clone(), eps.clone(), step.to, sigma);
-        if let Some(samples) = start.samples.as_deref().filter(|_| sigma > 0.0) {
-            x = x.clone() + fresh_noise(&x, config.seed, samples, &rows, index) * sigma;
-        }
-        observe(&Step {
-            index,
-            rows: &rows,
-            x: &x,
-            x0hat: &x0hat,
-            eps: &eps,
+            cost: Cost::default(),
         });
     }
-
+    let run = Run {
+        network,
+        trajectory,
+        config,
+        guidance,
+        start,
+    };
+    let mut cost = Cost::default();
+    let mut images = Vec::new();
+    for together in order.chunks(capacity) {
+        let (image, spent) = run.synthesise(together, observe)?;
+        images.push(image);
+        cost += spent;
+    }
     Ok(Synthesised {
-        image: in_batch_order(x, &order),
+        image: in_batch_order(Tensor::cat(images, 0), &order),
         cost,
     })
+}
+
+/// A synthesis of one batch.
+struct Run<'a> {
+    network: &'a dyn NoisePredictor,
+    trajectory: &'a Trajectory,
+    config: &'a SynthesisConfig,
+    guidance: &'a dyn Guidance,
+    start: Start,
+}
+
+impl Run<'_> {
+    /// The images of the samples at the positions `order`, which starts with the longest way.
+    fn synthesise(
+        &self,
+        order: &[usize],
+        observe: &mut dyn FnMut(&Step<'_>),
+    ) -> Result<(Tensor<4>, Cost), Error> {
+        let (config, starts) = (self.config, &self.start.indices);
+        let device = self.start.latent.device();
+        let batch = starts.len();
+        let mut cost = Cost::default();
+        let mut history = History::new(config.solver);
+        let highest = order.first().map_or(0, |position| starts[*position]);
+        let waiting = Rows::new(order.to_vec(), batch, &device).select(&self.start.latent);
+        let mut rows = Rows::new(Vec::new(), batch, &device);
+        let mut x = waiting.clone();
+
+        for index in (0..=highest).rev() {
+            let present = order.partition_point(|position| starts[*position] >= index);
+            if present > rows.len() {
+                let joining = waiting.clone().narrow(0, rows.len(), present - rows.len());
+                x = if rows.is_empty() {
+                    joining
+                } else {
+                    Tensor::cat(vec![x, joining], 0)
+                };
+                rows = Rows::new(order[..present].to_vec(), batch, &device);
+            }
+
+            let step = self.trajectory.synthesis()[index];
+            let prediction = self.guidance.predict(
+                self.network,
+                &GuidanceStep {
+                    index,
+                    t: step.t,
+                    abar: step.from,
+                    x: &x,
+                    rows: &rows,
+                },
+            )?;
+            cost += prediction.cost;
+            let mut eps = prediction.eps;
+            let mut x0hat = implied_image(x.clone(), eps.clone(), step.from);
+            if config.clip_denoised {
+                x0hat = x0hat.clamp(-1.0, 1.0);
+                eps = implied_noise(x.clone(), x0hat.clone(), step.from);
+            }
+            if let Some(shift) = prediction.shift {
+                eps = eps - shift;
+                x0hat = implied_image(x.clone(), eps.clone(), step.from);
+            }
+            let sigma = sigma(config.eta, step);
+            let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &vec![step; rows.len()]);
+            x = recompose(clean, noise, step.to, sigma);
+            if let Some(samples) = self.start.samples.as_deref().filter(|_| sigma > 0.0) {
+                x = x.clone() + fresh_noise(&x, config.seed, samples, &rows, index) * sigma;
+            }
+            observe(&Step {
+                indices: &vec![index; rows.len()],
+                rows: &rows,
+                x: &x,
+                x0hat: &x0hat,
+                eps: &eps,
+            });
+        }
+        Ok((x, cost))
+    }
 }
 
 /// Deviation of the fresh noise (Song et al. 2021, eq. 16).
@@ -212,6 +273,9 @@ fn check(start: &Start, config: &SynthesisConfig, trajectory: &Trajectory) -> Re
     };
     if !(0.0..=1.0).contains(&config.eta) {
         return eta_error("it has to lie between 0 (deterministic) and 1");
+    }
+    if config.eta > 0.0 && config.solver != Solver::Ddim {
+        return eta_error("fresh noise goes with the solver \"ddim\" only");
     }
     if config.eta > 0.0 && start.samples.is_none() {
         return eta_error(

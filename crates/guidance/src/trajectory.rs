@@ -4,6 +4,7 @@
 use crate::{
     Error,
     schedule::Schedule,
+    solver::Solver,
     spacing::{Respaced, SpacingConfig},
 };
 
@@ -24,6 +25,8 @@ pub struct Move {
 pub struct Trajectory {
     inversion: Vec<Move>,
     synthesis: Vec<Move>,
+    /// The training step of the level where each move up starts.
+    levels: Vec<f64>,
     /// A move up ends at the level of its own index (1) or of the one above (2).
     mirror_lead: usize,
 }
@@ -47,6 +50,7 @@ impl Trajectory {
             SpacingConfig::Ddim(_) | SpacingConfig::Sections(_) => Self {
                 inversion: moves(&levels.timesteps, &levels.abar, &levels.abar_next),
                 synthesis: moves(&levels.timesteps, &levels.abar, &levels.abar_prev),
+                levels: levels.timesteps.iter().map(|t| *t as f64).collect(),
                 mirror_lead: 2,
             },
             SpacingConfig::Uniform(_) => {
@@ -55,6 +59,11 @@ impl Trajectory {
                 Self {
                     inversion: moves(&levels.timesteps, &below, &levels.abar),
                     synthesis: moves(&levels.timesteps, &levels.abar, &below),
+                    levels: std::iter::once(0)
+                        .chain(levels.timesteps.iter().copied())
+                        .take(levels.timesteps.len())
+                        .map(|t| t as f64)
+                        .collect(),
                     mirror_lead: 1,
                 }
             }
@@ -78,6 +87,21 @@ impl Trajectory {
     /// The moves upward, from the image to noise.
     pub fn inversion(&self) -> &[Move] {
         &self.inversion
+    }
+
+    /// The moves upward as a solver makes them. A solver of second order needs the network's answer AT the level where
+    /// a move starts; latent diffusion's inversion asks for the step where it ends, which DDIM keeps to and
+    /// DPM-Solver++ does not.
+    pub fn inversion_of(&self, solver: Solver) -> Vec<Move> {
+        match solver {
+            Solver::Ddim => self.inversion.clone(),
+            Solver::DpmSolverPlusPlus2M => self
+                .inversion
+                .iter()
+                .zip(&self.levels)
+                .map(|(step, t)| Move { t: *t, ..*step })
+                .collect(),
+        }
     }
 
     /// The moves downward, from noise to the image, by the same indices: the last one to be made is index 0.
@@ -132,6 +156,7 @@ fn diffnb(schedule: &Schedule, descent: &[usize], stride: usize) -> Trajectory {
     Trajectory {
         inversion: moves(ascent.iter().copied().zip(above).collect()),
         synthesis: moves(descent.iter().copied().zip(below).collect()),
+        levels: ascent,
         mirror_lead: 1,
     }
 }

@@ -193,7 +193,7 @@ fn early_stop_does_not_depend_on_the_batch() {
     let image = Tensor::cat(vec![images(3) * 0.2, images(2)], 0);
     let config = InversionConfig {
         reserve: 1,
-        early_stop: Some(EarlyStopConfig { psnr: Some(8.0) }),
+        early_stop: Some(EarlyStopConfig::psnr(8.0)),
         ..InversionConfig::default()
     };
     let run = |order: &[usize]| {
@@ -499,6 +499,6 @@ fn settings_read_as_an_experiment_writes_them() {
         r#"{"spacing": "ddim25", "fraction": 0.6, "early_stop": {"psnr": 6.39}}"#,
     )
     .unwrap();
-    assert_eq!(config.early_stop.unwrap().psnr, Some(6.39));
+    assert_eq!(config.early_stop, Some(EarlyStopConfig::psnr(6.39)));
     assert!(serde_json::from_str::<InversionConfig>(r#"{"spacing": "dim25"}"#).is_err());
 }

@@ -76,7 +76,7 @@ fn inversion_of_the_pixel_model() {
         };
         let mut steps = 0;
         let inverted = invert(&network, &trajectory, &config, image.clone(), &mut |step| {
-            assert_eq!(step.index, steps);
+            assert_eq!(step.indices, [steps; 2]);
             common::close(
                 run,
                 &host(step.x),
@@ -178,9 +178,7 @@ fn early_stop_takes_each_sample_at_its_own_step() {
     let config = InversionConfig {
         clip_denoised: true,
         fraction: 0.8,
-        early_stop: Some(EarlyStopConfig {
-            psnr: Some(threshold - 20.0 * 127.5_f64.log10()),
-        }),
+        early_stop: Some(EarlyStopConfig::psnr(threshold - 20.0 * 127.5_f64.log10())),
         ..InversionConfig::default()
     };
     let inverted = invert(
@@ -336,108 +334,6 @@ fn masks_of_distinct_semantic_guidance() {
     }
     let mask: Tensor<4> = oracle.tensor::<3>("in.mask").unsqueeze_dim(1);
     oracle.check("out.mask_latent", &host(&resize_nearest(mask, [16, 16])));
-}
-
-#[test]
-fn clean_grad_step() {
-    let oracle = Oracle::open("ddim_sampling/classifier_guided");
-    let trajectory = guided("ddim10");
-    let classifier = SmallClassifier::of(&oracle);
-    let index = oracle.config["step_index"].as_u64().unwrap() as usize;
-    let scale = oracle.config["classifier_scale"].as_f64().unwrap();
-    for (run, full) in [("plain", false), ("x0hat_cutout", true)] {
-        let named = |part: &str| format!("out.{run}.step.{part}");
-        let tensor = |part: &str| oracle.tensor::<4>(&named(part));
-        let crops: Option<Vec<Crop>> = full.then(|| {
-            let all = oracle.ints("in.x0hat_cutout.crops");
-            all[8 * 3..2 * 8 * 3]
-                .chunks(3)
-                .map(|c| Crop {
-                    size: c[0] as usize,
-                    y: c[1] as usize,
-                    x: c[2] as usize,
-                })
-                .collect()
-        });
-
-        let views = crops.as_deref().map(|crops| (crops, 28));
-        let seen = match views {
-            None => tensor("z"),
-            Some((crops, side)) => diffguard_guidance::cutouts::cut(tensor("z"), crops, side),
-        };
-        oracle.check(&named("logits"), &host(&classifier.logits(seen)));
-        let gradient =
-            log_probability_gradient(&classifier, tensor("z"), &[3, 8], views, 1.0) * scale;
-        oracle.check(&named("guidance_1"), &host(&gradient));
-
-        let network = Replay::new(vec![(300.0, None, Some(tensor("eps"))); index + 1], 10);
-        let context =
-            GuidanceContext::new(&network, Some(&classifier), tensor("x_t"), vec![3, 8]).unwrap();
-        let config = CleanGradConfig {
-            x0hat: full,
-            cutout: full,
-            ..CleanGradConfig::default()
-        };
-        let mut guidance = CleanGrad::new(&config, &context).unwrap();
-        if let Some(crops) = crops {
-            guidance = guidance.with_crops(move |_| crops.clone());
-        }
-        let config = SynthesisConfig {
-            clip_denoised: true,
-            ..SynthesisConfig::default()
-        };
-        // Only this step was recorded in full: stop looking after it.
-        let first = Mutex::new(true);
-        let start = Start::at(tensor("x_t"), index);
-        let one_step = OneStep {
-            inner: &network,
-            t: 300.0,
-        };
-        synthesise(
-            &one_step,
-            &trajectory,
-            &config,
-            &guidance,
-            start,
-            &mut |step| {
-                if std::mem::replace(&mut *first.lock().unwrap(), false) {
-                    oracle.check(&named("guided_eps"), &host(step.eps));
-                    oracle.check(&named("pred_x0_1"), &host(step.x0hat));
-                    oracle.check(&named("x_1"), &host(step.x));
-                }
-            },
-        )
-        .unwrap();
-    }
-}
-
-/// Answers one step and predicts zero afterwards.
-struct OneStep<'a> {
-    inner: &'a Replay,
-    t: f64,
-}
-
-impl diffguard_models::NoisePredictor for OneStep<'_> {
-    fn eps(
-        &self,
-        x_t: Tensor<4>,
-        t: Tensor<1>,
-        label: Option<Tensor<1, burn::tensor::Int>>,
-    ) -> Tensor<4> {
-        if t.to_data().iter::<f64>().all(|t| t == self.t) {
-            self.inner.eps(x_t, t, label)
-        } else {
-            x_t.zeros_like()
-        }
-    }
-
-    fn num_classes(&self) -> usize {
-        self.inner.num_classes()
-    }
-
-    fn null_label(&self) -> Option<usize> {
-        self.inner.null_label()
-    }
 }
 
 #[test]

@@ -1,5 +1,9 @@
-//! 3x3 convolution, stride 1, padding 1: im2col into a buffer that stays in the second-level cache, then a
-//! matrix product; forward, input gradient and weight gradient.
+//! 3x3 convolution, stride 1, padding 1: forward, input gradient and weight gradient.
+//!
+//! By shape either Winograd's algorithm ([`crate::winograd`]) or im2col into a buffer that stays in the second-level
+//! cache, then a matrix product.
+
+use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -9,6 +13,10 @@ use rayon::prelude::*;
 
 use crate::extension::KernelOps;
 use crate::is_flex;
+use crate::matmul::matmul;
+use crate::norm_silu::chunked_sum;
+use crate::simd::vectorised;
+use crate::winograd::{self, Tile, Weights};
 
 /// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, 3, 3]`, stride 1, zero padding 1, and adds
 /// `bias` `[out]`: `[batch, out, height, width]`.
@@ -42,6 +50,23 @@ pub(crate) struct Shape {
 impl Shape {
     fn pixels(&self) -> usize {
         self.height * self.width
+    }
+
+    /// Winograd's tile for the forward pass and the input gradient; none where im2col is at least as fast.
+    ///
+    /// With less than 16 channels on either side most lanes would stand empty (measured at 4 to 512 channels and sides
+    /// of 4 to 64). Of the two tiles, the one with fewer multiplications, and at a tie the more accurate: F(2x2) is for
+    /// sides of 1, 2, 5 and 6.
+    fn tile(&self) -> Option<Tile> {
+        let cost = |side: usize| {
+            self.height.div_ceil(side) * self.width.div_ceil(side) * (side + 2) * (side + 2)
+        };
+        let tile = if cost(2) <= cost(4) {
+            Tile::Two
+        } else {
+            Tile::Four
+        };
+        (self.channels_in.min(self.channels_out) >= 16).then_some(tile)
     }
 
     /// Images a matrix product takes at once: enough columns to fill the micro-kernel on small images.
@@ -94,48 +119,22 @@ fn im2col(
     }
 }
 
-/// Row-major `dst[m, n] (+)= a[m, k] * b[k, n]` with the given row and column strides of a and b.
-#[allow(clippy::too_many_arguments)]
-fn matmul(
-    (m, n, k): (usize, usize, usize),
-    dst: &mut [f32],
-    accumulate: bool,
-    a: &[f32],
-    (a_row, a_column): (usize, usize),
-    b: &[f32],
-    (b_row, b_column): (usize, usize),
-) {
-    assert!(dst.len() >= m * n);
-    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
-    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
-    // SAFETY: the assertions above keep every element that these strides reach inside its slice.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            1,
-            n as isize,
-            accumulate,
-            a.as_ptr(),
-            a_column as isize,
-            a_row as isize,
-            b.as_ptr(),
-            b_column as isize,
-            b_row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        )
+/// `y = conv(x, weight) + bias`, all row-major; `transformed` gives the weights that Winograd's algorithm needs.
+pub(crate) fn forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    shape: Shape,
+    transformed: impl FnOnce(Tile) -> Arc<Weights>,
+) -> Vec<f32> {
+    match shape.tile() {
+        Some(tile) => winograd::forward(x, &transformed(tile), bias, shape),
+        None => by_columns(x, weight, bias, shape),
     }
 }
 
-/// `y = conv(x, weight) + bias`, all row-major.
-pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> Vec<f32> {
+/// [`forward`] by im2col.
+fn by_columns(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> Vec<f32> {
     let (pixels, unit) = (shape.pixels(), shape.unit());
     let depth = shape.channels_in * 9;
     let mut y = vec![0f32; shape.batch * shape.channels_out * pixels];
@@ -185,8 +184,21 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Sh
 }
 
 /// Gradient with respect to x: the convolution of `dy` with the weight turned by 180 degrees and its channel
-/// axes swapped.
-pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+/// axes swapped; `transformed` as in [`forward`].
+pub(crate) fn input_gradient(
+    dy: &[f32],
+    weight: &[f32],
+    shape: Shape,
+    transformed: impl FnOnce(Tile) -> Arc<Weights>,
+) -> Vec<f32> {
+    let swapped = Shape {
+        channels_in: shape.channels_out,
+        channels_out: shape.channels_in,
+        ..shape
+    };
+    if let Some(tile) = shape.tile() {
+        return winograd::forward(dy, &transformed(tile), None, swapped);
+    }
     let mut turned = vec![0f32; weight.len()];
     for o in 0..shape.channels_out {
         for i in 0..shape.channels_in {
@@ -196,16 +208,41 @@ pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f3
             }
         }
     }
-    let swapped = Shape {
-        channels_in: shape.channels_out,
-        channels_out: shape.channels_in,
-        ..shape
-    };
-    forward(dy, &turned, None, swapped)
+    by_columns(dy, &turned, None, swapped)
 }
 
 /// Gradients with respect to weight and bias.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>, Vec<f32>) {
+    // The gradient's transforms cost more than the forward pass's: they pay from 48 channels on, and where the sums of
+    // many tiles share the way back.
+    let channels = shape.channels_in.min(shape.channels_out);
+    let tiles = shape.batch * shape.height.div_ceil(4) * shape.width.div_ceil(4);
+    if channels >= 48 && tiles >= 96 && shape.tile() == Some(Tile::Four) {
+        (
+            winograd::weight_gradient(x, dy, shape),
+            bias_gradient(dy, shape),
+        )
+    } else {
+        weight_gradient_by_columns(x, dy, shape)
+    }
+}
+
+/// Sum of each output channel over images and pixels, in a fixed order.
+fn bias_gradient(dy: &[f32], shape: Shape) -> Vec<f32> {
+    let mut db = vec![0f32; shape.channels_out];
+    for image in dy.chunks_exact(shape.channels_out * shape.pixels()) {
+        for (sum, plane) in db.iter_mut().zip(image.chunks_exact(shape.pixels())) {
+            *sum += vectorised(
+                #[inline(always)]
+                || chunked_sum(plane, |v| v),
+            );
+        }
+    }
+    db
+}
+
+/// [`weight_gradient`] by im2col.
+fn weight_gradient_by_columns(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>, Vec<f32>) {
     let (pixels, unit) = (shape.pixels(), shape.unit());
     let depth = shape.channels_in * 9;
     let weights = shape.channels_out * depth;

@@ -59,8 +59,9 @@ fn sum_of(values: impl Iterator<Item = f32>) -> f32 {
     totals.iter().sum()
 }
 
+/// Sums `map` of every value, in sixteen running totals.
 #[inline(always)]
-fn chunked_sum(values: &[f32], map: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn chunked_sum(values: &[f32], map: impl Fn(f32) -> f32) -> f32 {
     let mut totals = [0f32; 16];
     let mut chunks = values.chunks_exact(16);
     for chunk in &mut chunks {

@@ -99,6 +99,15 @@ impl Classifier for CifarResnet {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
     }
 
+    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut stages = Vec::new();
+        self.stages(self.preprocessing.normalise(image), &mut |h| {
+            stages.push(h.clone());
+        });
+        // The stem comes first.
+        stages.split_off(1)
+    }
+
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
         average_pool(activations)
     }

@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod checkpoint;
 pub mod cifar_resnet;
 mod error;
+pub mod input_gradient;
 pub mod keys;
 pub mod latent_diffusion;
 pub mod layers;
@@ -19,6 +20,7 @@ pub mod unet_guided;
 pub mod unet_iddpm;
 pub mod unet_latent;
 pub mod verify;
+pub mod vgg;
 pub mod vq_autoencoder;
 pub mod wide_resnet;
 

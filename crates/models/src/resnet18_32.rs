@@ -99,6 +99,17 @@ impl Classifier for Resnet18Small {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
     }
 
+    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut seen = Vec::new();
+        let last = self.stages(self.preprocessing.normalise(image), &mut |h| {
+            seen.push(h.clone());
+        });
+        // Not the stem; and the last stage as the head sees it.
+        seen.pop();
+        seen.push(last);
+        seen.split_off(1)
+    }
+
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
         average_pool(activations)
     }

@@ -60,6 +60,12 @@ pub trait Classifier: Send + Sync {
     /// Side in pixels of the square images that it was trained on.
     fn input_side(&self) -> usize;
 
+    /// Activations `[batch, channel, h, w]` after each stage, from the first to [`last_stage`](Self::last_stage), all of
+    /// one pass; the last stage alone where an implementation does not say more. `image`: as there.
+    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        vec![self.last_stage(image)]
+    }
+
     /// Penultimate features `[batch, feature]` of images in [-1, 1].
     fn features(&self, image: Tensor<4>) -> Tensor<2> {
         self.pool(self.last_stage(image))

@@ -9,8 +9,10 @@ mod case;
 mod compare;
 mod error;
 mod files;
+mod procedural;
 
 pub use case::{Case, TensorData, Values};
 pub use compare::{EXCEPTED, Fault, Kind, Produced, verify};
 pub use error::{Error, Result};
 pub use files::{assert_folder, case_files};
+pub use procedural::{key_hash, procedural, procedural_uniform};

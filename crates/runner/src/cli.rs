@@ -3,13 +3,19 @@
 use clap::Subcommand;
 
 use crate::Result;
-use crate::commands::{Bench, List, PrepareQuick, Train, Verify};
+use crate::commands::{Bench, Datasets, Fetch, List, PrepareQuick, Score, Train, Verify};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run an experiment: scores, metrics, tables, plots and pictures
     Bench(Bench),
+    /// Score images by a finished benchmark; exits with 1 when one is out-of-distribution
+    Score(Score),
+    /// Bring data sets and checkpoints into the cache; goes on where an earlier fetch stopped
+    Fetch(Fetch),
+    /// Show which data sets are at hand, what a benchmark is made of, and sample pictures
+    Datasets(Datasets),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
@@ -21,17 +27,21 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command.
+    /// Runs the command; the process's exit status.
     ///
     /// # Errors
-    /// Whatever it meets; [`Error::exit_code`](crate::Error::exit_code) is the process's exit status.
-    pub fn run(self) -> Result<()> {
+    /// Whatever it meets; [`Error::exit_code`](crate::Error::exit_code) is the process's exit status then.
+    pub fn run(self) -> Result<u8> {
         match self {
+            Self::Score(command) => return command.run(),
             Self::Bench(command) => command.run(),
+            Self::Fetch(command) => command.run(),
+            Self::Datasets(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }
+        .map(|()| 0)
     }
 }

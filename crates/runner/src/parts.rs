@@ -36,6 +36,20 @@ impl Split {
             Self::Far => "far",
         }
     }
+
+    /// The split that tables write so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Fit,
+            Self::IdVal,
+            Self::OodVal,
+            Self::IdTest,
+            Self::Near,
+            Self::Far,
+        ]
+        .into_iter()
+        .find(|split| split.name() == name)
+    }
 }
 
 /// An image set and what it is for.
@@ -133,7 +147,7 @@ impl Part {
 }
 
 /// A number that depends on a sample's name alone.
-fn identity(name: &str) -> u64 {
+pub(crate) fn identity(name: &str) -> u64 {
     let digits = Key::of(name.as_bytes());
     u64::from_str_radix(&digits.as_str()[..16], 16).unwrap_or(0)
 }

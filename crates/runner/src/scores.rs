@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use diffguard_report::write_atomic;
-use polars::prelude::{Column, DataFrame, ParquetWriter};
+use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, SerReader};
 
 use crate::parts::Split;
 use crate::{Error, Result};
@@ -98,6 +98,21 @@ impl Scores {
         sets
     }
 
+    /// The samples of some splits alone, with all columns.
+    ///
+    /// # Errors
+    /// Never for scores that were accepted by [`push`](Self::push).
+    pub fn only(&self, of: impl Fn(Split) -> bool) -> Result<Self> {
+        let kept: Vec<usize> = (0..self.samples.len())
+            .filter(|i| of(self.samples[*i].split))
+            .collect();
+        let mut scores = Self::new(kept.iter().map(|i| self.samples[*i].clone()).collect());
+        for (name, values) in &self.columns {
+            scores.push(name.as_str(), kept.iter().map(|i| values[*i]).collect())?;
+        }
+        Ok(scores)
+    }
+
     /// The scores of a method on one set, or on all sets of a split.
     pub fn of(&self, values: &[f64], split: Split, set: Option<&str>) -> Vec<f64> {
         self.samples
@@ -106,6 +121,49 @@ impl Scores {
             .filter(|(sample, _)| sample.split == split && set.is_none_or(|set| sample.set == set))
             .map(|(_, value)| *value)
             .collect()
+    }
+
+    /// Reads what [`write`](Self::write) has written.
+    ///
+    /// # Errors
+    /// When the file is missing or damaged, or has not these columns.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
+        let fault = |error: &dyn std::fmt::Display| {
+            Error::file(path, format!("not a table of scores: {error}"))
+        };
+        let frame = ParquetReader::new(std::io::Cursor::new(bytes))
+            .finish()
+            .map_err(|error| fault(&error))?;
+        let text = |name: &str| -> Result<Vec<String>> {
+            let column = frame.column(name).and_then(|column| column.str());
+            let values = column.map_err(|error| fault(&error))?.iter();
+            Ok(values.map(|v| v.unwrap_or_default().to_owned()).collect())
+        };
+        let number = |name: &str| -> Result<Vec<i64>> {
+            let column = frame.column(name).and_then(|column| column.i64());
+            let values = column.map_err(|error| fault(&error))?.iter();
+            Ok(values.map(|v| v.unwrap_or(-1)).collect())
+        };
+        let (sets, ids) = (text("set")?, text("sample")?);
+        let (labels, predicted) = (number("label")?, number("predicted")?);
+        let samples = text("split")?.into_iter().enumerate().map(|(i, split)| {
+            Ok(Sample {
+                split: Split::from_name(&split)
+                    .ok_or_else(|| fault(&format!("no split is called `{split}`")))?,
+                set: sets[i].clone(),
+                id: ids[i].clone(),
+                label: labels[i],
+                predicted: predicted[i],
+            })
+        });
+        let mut scores = Self::new(samples.collect::<Result<_>>()?);
+        for column in frame.columns().iter().skip(5) {
+            let values = column.f64().map_err(|error| fault(&error))?;
+            let values = values.iter().map(|v| v.unwrap_or(f64::NAN)).collect();
+            scores.push(column.name().as_str(), values)?;
+        }
+        Ok(scores)
     }
 
     /// Writes the samples and all columns as Parquet.

@@ -15,6 +15,8 @@ use crate::Error;
 pub enum TrainingData {
     /// The training split of the quick benchmark: 46,000 Fashion-MNIST images of eight classes.
     Quick,
+    /// CIFAR-10: all 50,000 training images; validated on the 1,000 test images of OpenOOD's validation list.
+    Cifar10,
 }
 
 /// How long, how fast and from which seed.
@@ -83,6 +85,9 @@ pub struct DiffusionTraining {
     pub name: String,
     /// The images.
     pub data: TrainingData,
+    /// Whether images are mirrored at random.
+    #[serde(default)]
+    pub flip: bool,
     /// Noise schedule.
     pub schedule: ScheduleConfig,
     /// Share of labels replaced by the null label (classifier-free guidance, Ho & Salimans 2022).
@@ -106,6 +111,19 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<(C, toml::Table),
     let config = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
     let table = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
     Ok((config, table))
+}
+
+/// What a checkpoint has to agree with before a run goes on from it: the whole configuration but how often it is saved,
+/// and, where the learning rate does not depend on it, how long it is to last.
+pub(crate) fn identity(table: &toml::Table, optimisation: &Optimisation) -> String {
+    let mut table = table.clone();
+    if let Some(toml::Value::Table(settings)) = table.get_mut("optimisation") {
+        settings.remove("checkpoint_minutes");
+        if optimisation.final_share == 1.0 {
+            settings.remove("images");
+        }
+    }
+    table.to_string()
 }
 
 /// Refuses settings that no run can have.

@@ -1,5 +1,9 @@
 //! Batches: which images a step sees is a function of seed and step alone.
 
+use std::collections::HashSet;
+
+use diffguard_datasets::cifar::{self, CIFAR10_CLASSES};
+use diffguard_datasets::lists::Lists;
 use diffguard_datasets::{
     ImageSet, QUICK_CLASSES, TrainingSplit, fashion_mnist, quick_training_split,
 };
@@ -9,13 +13,44 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{Context, Error, TrainingData};
 
+/// The images of a training run.
+pub(crate) struct Split {
+    /// What the network is trained on.
+    pub train: ImageSet,
+    /// What it is measured on at the end.
+    pub val: ImageSet,
+}
+
 /// The training and validation images.
-pub(crate) fn load(data: TrainingData, context: &Context) -> Result<TrainingSplit, Error> {
+pub(crate) fn load(data: TrainingData, context: &Context) -> Result<Split, Error> {
     match data {
-        TrainingData::Quick => Ok(quick_training_split(&fashion_mnist::load_train(
-            context.data_dirs,
-        )?)?),
+        TrainingData::Quick => {
+            let whole = fashion_mnist::load_train(context.data_dirs)?;
+            let TrainingSplit { train, val, .. } = quick_training_split(&whole)?;
+            Ok(Split { train, val })
+        }
+        TrainingData::Cifar10 => Ok(Split {
+            train: cifar::load_cifar10(context.data_dirs, cifar::Part::Train)?,
+            val: listed(
+                &cifar::load_cifar10(context.data_dirs, cifar::Part::Test)?,
+                "v1.5/cifar10/val_cifar10",
+            )?,
+        }),
     }
+}
+
+/// The images of `set` that OpenOOD's list names.
+fn listed(set: &ImageSet, list: &str) -> Result<ImageSet, Error> {
+    let names: HashSet<String> = Lists::open()?
+        .get(list)?
+        .entries
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    let kept: Vec<usize> = (0..set.len())
+        .filter(|&index| names.contains(&set.ids[index]))
+        .collect();
+    Ok(set.subset(&kept))
 }
 
 impl TrainingData {
@@ -23,6 +58,7 @@ impl TrainingData {
     pub(crate) fn num_classes(self) -> usize {
         match self {
             Self::Quick => QUICK_CLASSES.len(),
+            Self::Cifar10 => CIFAR10_CLASSES.len(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use diffguard_datasets::ImageSet;
+use diffguard_datasets::ImageShape;
 use diffguard_guidance::schedule::Schedule;
 use diffguard_models::checkpoint::Precision;
 use diffguard_models::network::DiffusionNetwork;
@@ -12,8 +12,8 @@ use diffguard_models::quick_unet::QuickUnet;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::config::{DiffusionTraining, check, read};
-use crate::data::{Purpose, Sampler, load, pixels, stream};
+use crate::config::{DiffusionTraining, check, identity, read};
+use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
 use crate::finish::finish;
 use crate::run::run;
 use crate::{Context, Error, Outcome};
@@ -56,14 +56,14 @@ impl Draw {
 fn loss(
     unet: &QuickUnet,
     schedule: &Schedule,
-    set: &ImageSet,
-    indices: &[usize],
+    shape: ImageShape,
+    pixels: Vec<f32>,
     draw: Draw,
     device: &burn::tensor::Device,
 ) -> Result<Tensor<1>, Error> {
-    let batch = indices.len();
-    let shape = [batch, set.shape.channels, set.shape.height, set.shape.width];
-    let image = Tensor::<4>::from_data(TensorData::new(pixels(set, indices), shape), device);
+    let batch = draw.steps.len();
+    let shape = [batch, shape.channels, shape.height, shape.width];
+    let image = Tensor::<4>::from_data(TensorData::new(pixels, shape), device);
     let noise = Tensor::<4>::from_data(TensorData::new(draw.noise, shape), device);
     let x_t = schedule.diffuse(image, noise.clone(), &draw.steps)?;
     let t: Vec<f32> = draw.steps.iter().map(|&t| t as f32).collect();
@@ -92,6 +92,7 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
         });
     }
     let schedule = config.schedule.init()?;
+    let shape = split.train.shape;
     let (seed, batch) = (config.optimisation.seed, config.optimisation.batch);
     let null = (config.null_share, num_classes as i64);
     let device = context.device.clone().autodiff();
@@ -99,7 +100,7 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let mut sampler = Sampler::new(seed, split.train.len(), batch);
     let trained = run(
         &config.name,
-        &table.to_string(),
+        &identity(&table, &config.optimisation),
         &config.optimisation,
         Some(config.ema_decay),
         context,
@@ -108,14 +109,14 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
             let indices = sampler.batch(step);
             let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();
             let rng = &mut stream(seed, Purpose::Noise, step as u64);
-            let draw = Draw::new(
-                &labels,
-                split.train.shape.len(),
-                schedule.steps(),
-                null,
-                rng,
-            );
-            loss(unet, &schedule, &split.train, &indices, draw, &device)
+            let draw = Draw::new(&labels, shape.len(), schedule.steps(), null, rng);
+            let mut pixels = pixels(&split.train, &indices);
+            if config.flip {
+                let rng = &mut stream(seed, Purpose::Augmentation, step as u64);
+                let size = (shape.channels, shape.height, shape.width);
+                augment(&mut pixels, size, 0, true, rng);
+            }
+            loss(unet, &schedule, shape, pixels, draw, &device)
         },
     )?;
     if trained.stopped {
@@ -127,18 +128,12 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     for (number, part) in indices.chunks(100).enumerate() {
         let labels: Vec<i64> = part.iter().map(|&i| split.val.labels[i]).collect();
         let rng = &mut stream(0, Purpose::Validation, number as u64);
-        let draw = Draw::new(
-            &labels,
-            split.val.shape.len(),
-            schedule.steps(),
-            (0.0, null.1),
-            rng,
-        );
+        let draw = Draw::new(&labels, shape.len(), schedule.steps(), (0.0, null.1), rng);
         let part_loss = loss(
             &trained.module,
             &schedule,
-            &split.val,
-            part,
+            shape,
+            pixels(&split.val, part),
             draw,
             &context.device,
         )?;

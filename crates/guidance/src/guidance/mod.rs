@@ -3,8 +3,8 @@
 //! A technique is one file that implements [`Guidance`], one variant of [`GuidanceConfig`] and its line in
 //! [`GuidanceConfig::prepare`].
 
-mod classifier;
 mod classifier_free;
+mod clean_grad;
 mod context;
 mod none;
 
@@ -12,10 +12,10 @@ use burn::tensor::Tensor;
 use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
-pub use classifier::{
+pub use classifier_free::{ClassifierFree, ClassifierFreeConfig};
+pub use clean_grad::{
     CleanGrad, CleanGradConfig, CropWeight, GradientPath, log_probability_gradient,
 };
-pub use classifier_free::{ClassifierFree, ClassifierFreeConfig};
 pub use context::GuidanceContext;
 pub use none::Unconditional;
 
@@ -94,6 +94,29 @@ impl GuidanceConfig {
             Self::ClassifierFree(config) => Box::new(ClassifierFree::new(config, context)?),
             Self::Classifier(config) => Box::new(CleanGrad::new(config, context)?),
         })
+    }
+
+    /// Refuses what cannot be, or means nothing for this network, before anything is computed.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or needs a network with a null label.
+    pub fn check(&self, network: &dyn NoisePredictor) -> Result<(), Error> {
+        match self {
+            Self::None {} => Ok(()),
+            Self::ClassifierFree(config) => config.check(network),
+            Self::Classifier(config) => config.check(),
+        }
+    }
+
+    /// Whether the noise predictor is given labels.
+    pub fn follows_labels_of_the_network(&self) -> bool {
+        matches!(self, Self::ClassifierFree(_))
+    }
+
+    /// Whether parts of in-distribution images are mixed into what the classifier sees: see
+    /// [`GuidanceContext::with_donors`].
+    pub fn needs_donors(&self) -> bool {
+        matches!(self, Self::Classifier(config) if config.mix.is_some())
     }
 
     /// Whether the classifier under protection takes part.

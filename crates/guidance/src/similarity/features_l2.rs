@@ -1,6 +1,6 @@
-//! What the classifier sees in both images: distance of its penultimate features.
+//! What the classifier sees in both images: Euclidean distance of its penultimate features.
 
-use super::{Similarity, sum_each};
+use super::{Similarity, vectors::l2};
 
 const NAME: &str = "features-l2";
 
@@ -10,5 +10,6 @@ pub const FEATURES_L2: Similarity = Similarity {
     summary: "Euclidean distance of the classifier's penultimate features",
     range: "not above 0",
     needs_classifier: true,
-    score: |x, y| Ok(-sum_each((x.features(NAME)? - y.features(NAME)?).square()).sqrt()),
+    needs_weights: &[],
+    score: |x, y| Ok(-l2(x.features(NAME)?, y.features(NAME)?)),
 };

@@ -8,5 +8,6 @@ pub const L1: Similarity = Similarity {
     summary: "mean absolute difference of the pixels",
     range: "-1 to 0",
     needs_classifier: false,
+    needs_weights: &[],
     score: |x, y| Ok(-mean_each((x.unit_image() - y.unit_image()).abs())),
 };

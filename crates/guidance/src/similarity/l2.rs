@@ -8,5 +8,6 @@ pub const L2: Similarity = Similarity {
     summary: "Euclidean distance of the pixels",
     range: "not above 0",
     needs_classifier: false,
+    needs_weights: &[],
     score: |x, y| Ok(-sum_each((x.unit_image() - y.unit_image()).square()).sqrt()),
 };

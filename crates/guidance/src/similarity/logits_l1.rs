@@ -1,16 +1,15 @@
-//! What the classifier says of both images: distance of its logits (the paper's table 1).
+//! What the classifier says of both images: l1 distance of its logits (the paper's table 1).
 
-use super::{Similarity, sum_each};
+use super::{Similarity, vectors::l1};
+
+const NAME: &str = "logits-l1";
 
 /// `-||logits(x) - logits(y)||_1`.
 pub const LOGITS_L1: Similarity = Similarity {
-    name: "logits-l1",
+    name: NAME,
     summary: "l1 distance of the classifier's logits",
     range: "not above 0",
     needs_classifier: true,
-    score: |x, y| {
-        Ok(-sum_each(
-            (x.logits("logits-l1")? - y.logits("logits-l1")?).abs(),
-        ))
-    },
+    needs_weights: &[],
+    score: |x, y| Ok(-l1(x.logits(NAME)?, y.logits(NAME)?)),
 };

@@ -1,4 +1,7 @@
 //! Multi-scale structural similarity (Wang et al. 2003), with piq's conventions.
+//!
+//! burn-train 0.22.1's `MsSsimMetric` pads by reflection at every scale, drops odd rows and columns instead of repeating
+//! the first, wants 176 pixels, and gives the mean of a batch alone.
 
 use burn::tensor::{Tensor, activation::relu};
 
@@ -19,6 +22,7 @@ pub const MS_SSIM: Similarity = Similarity {
     summary: "multi-scale structural similarity (images of 161 pixels or more)",
     range: "0 to 1",
     needs_classifier: false,
+    needs_weights: &[],
     score,
 };
 

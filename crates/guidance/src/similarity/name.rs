@@ -12,6 +12,9 @@ use crate::Error;
 pub struct SimilarityName(&'static str);
 
 impl SimilarityName {
+    /// `logits-l1`, the paper's similarity of table 1.
+    pub const LOGITS_L1: Self = Self("logits-l1");
+
     /// The similarity of that name.
     pub fn similarity(self) -> &'static Similarity {
         // A name is only ever made from the list.

@@ -1,5 +1,8 @@
 //! Structural similarity (Wang et al. 2004), with piq's conventions: no padding, and images whose smaller side is a
 //! multiple of 256 are averaged down first.
+//!
+//! burn-train 0.22.1's `SsimMetric` has the same window and constants but pads with zeros, which pulls the border
+//! towards black on both sides, does not shrink large images, and gives the mean of a batch alone.
 
 use burn::tensor::{
     Device, Tensor,
@@ -7,7 +10,7 @@ use burn::tensor::{
     ops::{AvgPoolOptions, ConvOptions},
 };
 
-use super::{Similarity, View};
+use super::{Similarity, View, maps::shrink_factor};
 use crate::Error;
 
 /// Side of the Gaussian window.
@@ -17,8 +20,6 @@ const SIGMA: f64 = 1.5;
 /// Constants of luminance and contrast, for images in [0, 1].
 const C1: f64 = 0.01 * 0.01;
 const C2: f64 = 0.03 * 0.03;
-/// The side for which the index was made.
-const NOMINAL_SIDE: f64 = 256.0;
 
 /// Mean of the SSIM map, on [0, 1].
 pub const SSIM: Similarity = Similarity {
@@ -26,14 +27,15 @@ pub const SSIM: Similarity = Similarity {
     summary: "structural similarity",
     range: "-1 to 1",
     needs_classifier: false,
+    needs_weights: &[],
     score,
 };
 
 fn score(x: &View<'_>, y: &View<'_>) -> Result<Tensor<1>, Error> {
     let [_, _, height, width] = x.image().dims();
     let side = height.min(width);
-    let factor = (side as f64 / NOMINAL_SIDE).round_ties_even() as usize;
-    if side / factor.max(1) < WINDOW {
+    let factor = shrink_factor(height, width);
+    if side / factor < WINDOW {
         return Err(Error::Similarity {
             name: "ssim",
             reason: format!(

@@ -147,9 +147,17 @@ impl SmallClassifier {
 
     /// Fixed random weights for one-channel images.
     pub fn random(side: usize) -> Self {
+        Self::of_channels(1, side)
+    }
+
+    /// Fixed random weights for images of so many channels.
+    pub fn of_channels(channels: usize, side: usize) -> Self {
         let device = Device::flex();
         Self {
-            c1: (uniform([8, 1, 3, 3], 11) * 0.8, Tensor::zeros([8], &device)),
+            c1: (
+                uniform([8, channels, 3, 3], 11) * 0.8,
+                Tensor::zeros([8], &device),
+            ),
             c2: (
                 uniform([16, 8, 3, 3], 12) * 0.3,
                 Tensor::zeros([16], &device),

@@ -1,6 +1,7 @@
 //! Invert: the latent of each image, and where its inversion stopped.
 
-use diffguard_guidance::{InversionConfig, ScheduleConfig, Trajectory};
+use burn::tensor::Tensor;
+use diffguard_guidance::{EarlyStopConfig, InversionConfig, ScheduleConfig, Trajectory, View};
 use serde::Serialize;
 
 use crate::Result;
@@ -30,6 +31,9 @@ struct DependsOn<'a> {
     schedule: &'a ScheduleConfig,
     inversion: &'a InversionConfig,
     images: &'a Key,
+    /// Where an early stop looks through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier: Option<&'a str>,
 }
 
 /// Inverts a work unit.
@@ -43,25 +47,40 @@ pub fn invert(
     networks: &Networks,
     config: &InversionConfig,
 ) -> Result<Inversion> {
+    let protected = networks.protected();
+    let classifier = config
+        .early_stop
+        .as_ref()
+        .is_some_and(EarlyStopConfig::needs_classifier)
+        .then_some(protected);
+    let diffusion = networks.diffusion()?;
     let key = Key::new(
         STAGE,
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &networks.unet_provenance.sha256,
-            schedule: &networks.schedule_config,
+            unet: &diffusion.provenance.sha256,
+            schedule: &diffusion.schedule_config,
             inversion: config,
             images: &unit.key,
+            classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let trajectory = Trajectory::new(&networks.schedule, &config.spacing)?;
+        let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let image = pipeline.tensor::<4>(&unit.images);
-        let inverted = diffguard_guidance::invert(
-            networks.unet.as_ref(),
+        let look = |image: Tensor<4>| {
+            View::new(
+                image,
+                classifier.map(|classifier| classifier.network.as_ref()),
+            )
+        };
+        let inverted = diffguard_guidance::invert_with(
+            diffusion.unet.as_ref(),
             &trajectory,
             config,
             image,
+            &look,
             &mut |_| {},
         )?;
         let mut output = Output {

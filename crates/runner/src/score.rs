@@ -1,0 +1,327 @@
+//! Single images by a finished benchmark: label, distances, their place among validation images, and a verdict.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use diffguard_datasets::ImageShape;
+use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
+use diffguard_guidance::{Cost, DiffGuard, ImageReport, Report, Settings};
+use diffguard_report::pictures::{Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile};
+use serde::Serialize;
+
+use crate::bench::candidate;
+use crate::parts::{Split, identity};
+use crate::pipeline::array;
+use crate::published::Published;
+use crate::scores::{Sample, Scores};
+use crate::{Error, Result, Root};
+
+/// The share of in-distribution validation images that are accepted.
+const ACCEPTED: f64 = 0.95;
+/// Images that are scored together.
+const TOGETHER: usize = 50;
+
+/// What was found of an image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Its file.
+    pub image: PathBuf,
+    /// The class that the classifier predicts.
+    pub label: String,
+    /// Its softmax probability.
+    pub confidence: f64,
+    /// Index of the last move of its inversion.
+    pub stop: usize,
+    /// Every similarity of the guard.
+    pub similarities: Vec<Placed>,
+    /// The one that judges, elected on validation data.
+    pub headline: Placed,
+    /// The score below which an image is out-of-distribution.
+    pub threshold: f64,
+    /// Whether it is judged out-of-distribution at a true-positive rate of 95 %.
+    pub out_of_distribution: bool,
+}
+
+/// A score and its place among the in-distribution validation images.
+#[derive(Debug, Clone, Serialize)]
+pub struct Placed {
+    /// The name of its column in the benchmark's tables.
+    pub name: String,
+    /// The score; higher means more in-distribution.
+    pub score: f64,
+    /// Percentage of the validation images that score lower (ties count half).
+    pub percentile: f64,
+}
+
+/// Findings of all images, and their pictures.
+pub struct Scored {
+    /// In the order of the images.
+    pub findings: Vec<Finding>,
+    /// A row an image: input, reconstruction, synthesis, difference.
+    pub pictures: PictureGrid,
+    /// Rows that went through the networks.
+    pub cost: Cost,
+}
+
+/// Scores image files by the run in `folder`.
+///
+/// # Errors
+/// When an image cannot be read, or the run cannot be used.
+pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) -> Result<Scored> {
+    let published = Published::read(folder, root, device)?;
+    let benchmark = benchmark::load(&published.experiment.benchmark, &root.assets())?;
+    let shape = benchmark.id_test.shape;
+    let inputs = images
+        .iter()
+        .map(|path| prepared(path, shape))
+        .collect::<Result<Vec<_>>>()?;
+    let guard = published.guard()?.clone();
+    let columns: Vec<_> = guard
+        .reference
+        .iter()
+        .flat_map(|reference| guard.similarity.iter().map(move |name| (*reference, *name)))
+        .collect();
+    let Published {
+        experiment,
+        chosen,
+        validation,
+        networks,
+    } = published;
+    let diffusion = networks.diffusion.ok_or_else(|| {
+        Error::Setting("the run's experiment names no `diffusion` network".into())
+    })?;
+    let settings = Settings {
+        schedule: diffusion.schedule_config,
+        inversion: experiment.inversion[&guard.inversion].clone(),
+        guidance: guard.guidance.clone(),
+        synthesis: guard.synthesis.clone(),
+        label: guard.label,
+        reference: guard.reference.clone(),
+        similarity: guard.similarity.clone(),
+        seed: experiment.seed,
+    };
+    let classifier = networks.classifiers.into_iter().next();
+    let classifier =
+        classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
+    let diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
+
+    let mut reports: Vec<ImageReport> = Vec::new();
+    let mut rows = Vec::new();
+    let mut cost = Cost::default();
+    for (paths, inputs) in images.chunks(TOGETHER).zip(inputs.chunks(TOGETHER)) {
+        let dims = [paths.len(), shape.channels, shape.height, shape.width];
+        let x = Tensor::<4>::from_data(TensorData::new(inputs.concat(), dims), device);
+        let samples: Vec<u64> = paths
+            .iter()
+            .map(|path| identity(&path.to_string_lossy()))
+            .collect();
+        let report = diffguard.score_named(&x, &samples)?;
+        rows.extend(tiles(inputs, &report, shape)?);
+        cost += report.cost;
+        reports.extend(report.images);
+    }
+
+    // The validation samples with the images behind them: what is fitted on validation is applied to both.
+    let mut samples: Vec<Sample> = validation.samples.clone();
+    samples.extend(images.iter().zip(&reports).map(|(path, report)| Sample {
+        split: Split::IdTest,
+        set: String::new(),
+        id: path.display().to_string(),
+        label: -1,
+        predicted: report.predicted as i64,
+    }));
+    let mut all = Scores::new(samples);
+    for (reference, name) in &columns {
+        let column = guard.column(*reference, *name);
+        let known = validation.column(&column).ok_or_else(|| {
+            Error::file(
+                &folder.join("scores.parquet"),
+                format!("no column `{column}`; run the benchmark again"),
+            )
+        })?;
+        let scores = reports
+            .iter()
+            .map(|report| report.scores[&(*reference, *name)]);
+        all.push(column, known.iter().copied().chain(scores).collect())?;
+    }
+    let (headline, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
+    let mut accepted = all.of(&values, Split::IdVal, None);
+    let threshold = diffguard_ood::quantile(&mut accepted, 1.0 - ACCEPTED)
+        .ok_or_else(|| Error::Setting("the run has no validation scores; run it again".into()))?;
+    let place = |name: &str, values: &[f64], i: usize| Placed {
+        name: name.to_owned(),
+        score: values[validation.samples.len() + i],
+        percentile: percentile(
+            &all.of(values, Split::IdVal, None),
+            values[validation.samples.len() + i],
+        ),
+    };
+    let findings: Vec<Finding> = reports
+        .iter()
+        .enumerate()
+        .map(|(i, report)| {
+            let headline = place(&headline, &values, i);
+            Finding {
+                image: images[i].clone(),
+                label: class(&benchmark, report.predicted),
+                confidence: report.confidence,
+                stop: report.stop,
+                similarities: all
+                    .methods()
+                    .map(|name| place(name, all.column(name).unwrap_or_default(), i))
+                    .collect(),
+                out_of_distribution: headline.score < threshold,
+                headline,
+                threshold,
+            }
+        })
+        .collect();
+    for (row, finding) in rows.iter_mut().zip(&findings) {
+        row.caption = caption(finding);
+    }
+    Ok(Scored {
+        pictures: grid(rows, &experiment.title),
+        findings,
+        cost,
+    })
+}
+
+/// An image file as the benchmark's networks expect it: of their size and colours, in [-1, 1].
+fn prepared(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
+    let mut picture = Picture::read(path)?;
+    if shape.channels == 1 {
+        picture = grey(&picture)?;
+    }
+    let preprocess = Preprocess {
+        resize: shape.height.min(shape.width),
+        crop: shape.height.min(shape.width),
+        filter: Filter::Bilinear,
+    };
+    let pixels = preprocess.apply(&picture)?.into_pixels();
+    Ok(pixels
+        .iter()
+        .map(|value| f32::from(*value) / 127.5 - 1.0)
+        .collect())
+}
+
+/// Luma with PIL's fixed-point weights (ITU-R 601).
+fn grey(picture: &Picture) -> Result<Picture> {
+    let shape = picture.shape();
+    let area = shape.height * shape.width;
+    let of = |channel: usize, i: usize| u32::from(picture.pixels()[channel * area + i]);
+    let luma =
+        |i| ((of(0, i) * 19_595 + of(1, i) * 38_470 + of(2, i) * 7_471 + 0x8000) >> 16) as u8;
+    let shape = ImageShape {
+        channels: 1,
+        ..shape
+    };
+    Ok(Picture::new(shape, (0..area).map(luma).collect())?)
+}
+
+fn class(benchmark: &Benchmark, label: usize) -> String {
+    benchmark
+        .class_names
+        .get(label)
+        .cloned()
+        .unwrap_or_else(|| label.to_string())
+}
+
+/// Percentage of `among` below `score`; ties count half.
+fn percentile(among: &[f64], score: f64) -> f64 {
+    let below = among.iter().filter(|value| **value < score).count() as f64;
+    let equal = among.iter().filter(|value| **value == score).count() as f64;
+    100.0 * (below + equal / 2.0) / among.len().max(1) as f64
+}
+
+/// Input, reconstruction, synthesis and difference of each image of a batch.
+fn tiles(inputs: &[Vec<f32>], report: &Report, shape: ImageShape) -> Result<Vec<GridRow>> {
+    let tile = |values: &[f32]| {
+        Tile::from_planes(
+            shape.channels,
+            shape.height,
+            shape.width,
+            values,
+            (-1.0, 1.0),
+        )
+    };
+    let synthesis = array(report.synthesis.clone())?.values;
+    let reconstruction = match &report.reconstruction {
+        Some(image) => Some(array(image.clone())?.values),
+        None => None,
+    };
+    let part = |values: &[f32], i: usize| tile(&values[i * shape.len()..(i + 1) * shape.len()]);
+    inputs
+        .iter()
+        .enumerate()
+        .map(|(i, input)| {
+            let (input, synthesis) = (tile(input)?, part(&synthesis, i)?);
+            let difference = Tile::difference(&input, &synthesis, DifferenceScale::default())?;
+            let reconstruction = match &reconstruction {
+                Some(values) => Some(part(values, i)?),
+                None => None,
+            };
+            Ok(GridRow {
+                tiles: vec![
+                    Some(input),
+                    reconstruction,
+                    Some(synthesis),
+                    Some(difference),
+                ],
+                caption: Caption::default(),
+            })
+        })
+        .collect()
+}
+
+fn caption(finding: &Finding) -> Caption {
+    let name = finding
+        .image
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let verdict = match finding.out_of_distribution {
+        true => "out-of-distribution",
+        false => "in-distribution",
+    };
+    Caption {
+        lines: vec![
+            name.into_owned(),
+            format!("{} ({:.0} %)", finding.label, 100.0 * finding.confidence),
+            format!(
+                "score {:.3}, percentile {:.0}",
+                finding.headline.score, finding.headline.percentile
+            ),
+            verdict.into(),
+        ],
+        verdict: None,
+    }
+}
+
+fn grid(rows: Vec<GridRow>, title: &str) -> PictureGrid {
+    let names = ["input", "reconstruction", "synthesis", "difference"];
+    PictureGrid {
+        title: title.to_owned(),
+        columns: names.iter().map(|name| (*name).to_owned()).collect(),
+        groups: vec![GridGroup {
+            heading: String::new(),
+            rows,
+        }],
+        factor: 3,
+        differences: Some(DifferenceScale::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn percentiles() {
+        let among = [1.0, 2.0, 2.0, 4.0];
+        assert_eq!(percentile(&among, 0.0), 0.0);
+        assert_eq!(percentile(&among, 2.0), 50.0);
+        assert_eq!(percentile(&among, 3.0), 75.0);
+        assert_eq!(percentile(&among, 9.0), 100.0);
+    }
+}
