@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod checkpoint;
 pub mod cifar_resnet;
 mod error;
+pub mod input_gradient;
 pub mod keys;
 pub mod latent_diffusion;
 pub mod layers;

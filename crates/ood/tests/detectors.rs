@@ -76,6 +76,7 @@ fn labelled_of(split: &(Array2<f32>, Array2<f32>, Vec<usize>)) -> Labelled<'_> {
         features: split.0.view(),
         logits: split.1.view(),
         members: None,
+        perturbed: &[],
     };
     Labelled {
         observations,
@@ -127,6 +128,7 @@ fn linear_algebra_at_the_usual_width_is_the_same_on_any_number_of_threads() {
         features: train.view(),
         logits: train_logits.view(),
         members: None,
+        perturbed: &[],
     };
     let train = Labelled {
         observations,
@@ -155,6 +157,7 @@ fn linear_algebra_at_the_usual_width_is_the_same_on_any_number_of_threads() {
                     features: test.view(),
                     logits: test_logits.view(),
                     members: None,
+                    perturbed: &[],
                 };
                 detector.score(&test).unwrap()
             })
@@ -350,6 +353,7 @@ fn one_training_sample_is_an_error_or_a_score_but_never_a_panic() {
             features,
             logits,
             members: None,
+            perturbed: &[],
         },
         labels: &stored.train.2[..1],
     };
@@ -434,6 +438,7 @@ fn timings_at_full_size() {
         features: bank.view(),
         logits: logits.view(),
         members: None,
+        perturbed: &[],
     };
     let data = FitData {
         train: Labelled {
@@ -459,6 +464,7 @@ fn timings_at_full_size() {
                 features: queries.view(),
                 logits: query_logits.view(),
                 members: None,
+                perturbed: &[],
             })
             .unwrap();
         println!(

@@ -36,14 +36,28 @@ pub struct LoadedClassifier {
 pub struct Networks {
     /// The classifiers; the first is the one under protection.
     pub classifiers: Vec<LoadedClassifier>,
+    /// The diffusion network, where the experiment has one.
+    pub diffusion: Option<LoadedDiffusion>,
+}
+
+/// A diffusion network, its schedule, and where it comes from.
+pub struct LoadedDiffusion {
     /// The noise predictor.
     pub unet: Box<dyn NoisePredictor>,
     /// Its provenance.
-    pub unet_provenance: Provenance,
+    pub provenance: Provenance,
     /// The schedule that it was trained with.
     pub schedule: Schedule,
     /// The same, as its record writes it.
     pub schedule_config: ScheduleConfig,
+}
+
+impl Provenance {
+    /// The record's name without folder and ending.
+    pub fn name(&self) -> &str {
+        let file = self.record.rsplit('/').next().unwrap_or(&self.record);
+        file.strip_suffix(".toml").unwrap_or(file)
+    }
 }
 
 impl Networks {
@@ -67,34 +81,26 @@ impl Networks {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let (path, record) = read::<DiffusionNetwork>(&experiment.diffusion, root)?;
-        let weights = record.weights_path(&path);
-        let unet = record
-            .network
-            .load(&weights, Some(&record.sha256), device)?;
-        let schedule = record.training.get("schedule").cloned();
-        let schedule =
-            schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
-        let schedule_config: ScheduleConfig = schedule
-            .try_into()
-            .map_err(|error| Error::file(&path, error))?;
-        let unet_provenance = provenance(&experiment.diffusion, &record);
-        let classes = classifiers[0].network.num_classes();
-        if unet.num_classes() != classes {
-            return Err(Error::file(
-                &path,
-                format!(
-                    "the diffusion network knows {} classes, the classifier {classes}",
-                    unet.num_classes()
-                ),
-            ));
-        }
+        let classes = classifiers
+            .first()
+            .map_or(0, |first: &LoadedClassifier| first.network.num_classes());
+        let diffusion = match &experiment.diffusion {
+            Some(name) => Some(load_diffusion(name, classes, root, device)?),
+            None => None,
+        };
         Ok(Self {
             classifiers,
-            unet,
-            unet_provenance,
-            schedule: schedule_config.init()?,
-            schedule_config,
+            diffusion,
+        })
+    }
+
+    /// The diffusion network.
+    ///
+    /// # Errors
+    /// When the experiment has none.
+    pub fn diffusion(&self) -> Result<&LoadedDiffusion> {
+        self.diffusion.as_ref().ok_or_else(|| {
+            Error::Setting("the experiment names no `diffusion` network, but needs one".into())
         })
     }
 
@@ -102,6 +108,39 @@ impl Networks {
     pub fn protected(&self) -> &LoadedClassifier {
         &self.classifiers[0]
     }
+}
+
+fn load_diffusion(
+    name: &str,
+    classes: usize,
+    root: &Root,
+    device: &Device,
+) -> Result<LoadedDiffusion> {
+    let (path, record) = read::<DiffusionNetwork>(name, root)?;
+    let weights = record.weights_path(&path);
+    let unet = record
+        .network
+        .load(&weights, Some(&record.sha256), device)?;
+    let schedule = record.training.get("schedule").cloned();
+    let schedule = schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
+    let schedule_config: ScheduleConfig = schedule
+        .try_into()
+        .map_err(|error| Error::file(&path, error))?;
+    if unet.num_classes() != classes {
+        return Err(Error::file(
+            &path,
+            format!(
+                "the diffusion network knows {} classes, the classifier {classes}",
+                unet.num_classes()
+            ),
+        ));
+    }
+    Ok(LoadedDiffusion {
+        unet,
+        provenance: provenance(name, &record),
+        schedule: schedule_config.init()?,
+        schedule_config,
+    })
 }
 
 fn read<Network: serde::de::DeserializeOwned>(

@@ -7,6 +7,7 @@ use clap::Args;
 use super::stop_signal;
 use crate::Result;
 use crate::bench::{Options, bench};
+use crate::data::Missing;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -40,6 +41,18 @@ pub struct Bench {
     /// Compute again what is stored
     #[arg(long)]
     force: bool,
+    /// Folder that data sets are looked for in first [default: those of $DIFFGUARD_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder for fetched data sets [default: $DIFFGUARD_CACHE, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Fetch nothing; refuse if a data set is missing
+    #[arg(long)]
+    offline: bool,
+    /// Fetch nothing; leave out the test sets that are missing
+    #[arg(long, conflicts_with = "offline")]
+    at_hand: bool,
 }
 
 impl Bench {
@@ -54,6 +67,13 @@ impl Bench {
             threads: self.threads,
             no_progress: self.no_progress,
             force: self.force,
+            data: self.data,
+            cache: self.cache,
+            missing: match (self.offline, self.at_hand) {
+                (true, _) => Missing::Refuse,
+                (_, true) => Missing::LeaveOut,
+                _ => Missing::Fetch,
+            },
         };
         bench(&self.experiment, &options, stop_signal()?).map(|_| ())
     }
