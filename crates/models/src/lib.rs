@@ -11,6 +11,7 @@ pub mod latent_diffusion;
 pub mod layers;
 pub mod network;
 pub mod preprocessing;
+pub mod published;
 pub mod quick_unet;
 pub mod resnet18_32;
 pub mod resnet50;
