@@ -132,7 +132,7 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
     if path.exists() {
         let record = WeightsRecord::<DiffusionNetwork>::read(path);
         if let (Some("toml"), Ok(record)) = (path.extension().and_then(|e| e.to_str()), record) {
-            let summary = record.network.config().summary()?;
+            let summary = record.network.summary()?;
             return Ok(("diffusion network".into(), summary));
         }
         let found = FoundClassifier::find(name, config, &data_dirs(None), root)?;
