@@ -11,9 +11,14 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::blocks::plain::trace_conv3x3;
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::layers::{
-    Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth, upsample2,
+    Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth,
+    trace_linear, upsample2,
 };
+use crate::summary::{NetworkSummary, Trace};
 use crate::traits::NoisePredictor;
 
 /// Configuration of a [`QuickUnet`].
@@ -107,6 +112,49 @@ impl QuickUnetConfig {
             num_classes: self.num_classes,
         }
     }
+
+    /// What one evaluation of one image of `side` x `side` costs.
+    pub fn summary_at(&self, side: usize) -> NetworkSummary {
+        let network = self.init(&Device::flex());
+        let (high, low) = (side / self.patch, side / self.patch / 2);
+        let mut trace = Trace::default();
+        let mut skips = Vec::new();
+        for linear in [&network.time1, &network.time2] {
+            trace_linear(linear, &mut trace);
+        }
+        trace_conv3x3(&network.stem, high, &mut trace);
+        let levels = [(&network.down_high, high), (&network.down_low, low)];
+        for (blocks, side) in levels {
+            if side == low {
+                trace.convolution(3, self.channels, self.channels, low * low);
+            }
+            for block in blocks {
+                block.trace(side, &mut trace);
+                skips.push(block.channels_out * side * side);
+                trace.hold(block.channels_out * side * side);
+            }
+        }
+        let attention = |trace: &mut Trace| {
+            trace.convolution(1, 2 * self.channels, 8 * self.channels, low * low);
+            trace.attention(self.heads, low * low, low * low, 2 * self.channels);
+        };
+        attention(&mut trace);
+        network.middle1.trace(low, &mut trace);
+        attention(&mut trace);
+        network.middle2.trace(low, &mut trace);
+        for (blocks, side) in [(&network.up_low, low), (&network.up_high, high)] {
+            if side == high {
+                attention(&mut trace);
+                trace_conv3x3(&network.enlarge, high, &mut trace);
+            }
+            for block in blocks {
+                block.trace(side, &mut trace);
+                trace.release(skips.pop().unwrap_or_default());
+            }
+        }
+        trace_conv3x3(&network.out, high, &mut trace);
+        trace.summary(keys(&network, &KeyMap::native()))
+    }
 }
 
 impl QuickUnet {
@@ -199,6 +247,20 @@ impl ResBlock {
                 .then(|| Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)),
             channels_out,
         }
+    }
+
+    /// Counts its work on an image of `side` x `side`.
+    fn trace(&self, side: usize, trace: &mut Trace) {
+        let [to, from, _, _] = self.conv1.weight.lazy_shape().dims();
+        let pixels = side * side;
+        trace.hold(from * pixels);
+        trace_linear(&self.embed, trace);
+        trace_conv3x3(&self.conv1, side, trace);
+        trace_conv3x3(&self.conv2, side, trace);
+        if self.skip.is_some() {
+            trace.convolution(1, from, to, pixels);
+        }
+        trace.release(from * pixels);
     }
 
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {

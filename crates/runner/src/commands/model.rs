@@ -132,8 +132,13 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
     if path.exists() {
         let record = WeightsRecord::<DiffusionNetwork>::read(path);
         if let (Some("toml"), Ok(record)) = (path.extension().and_then(|e| e.to_str()), record) {
-            let summary = record.network.config().summary()?;
-            return Ok(("diffusion network".into(), summary));
+            let (side, data) = match record.training.get("data").and_then(|data| data.as_str()) {
+                Some("quick") => (28, "quick"),
+                _ => (32, "32-pixel"),
+            };
+            let what =
+                format!("diffusion network, work and memory at {side} x {side} ({data} images)");
+            return Ok((what, record.network.config().summary_at(side)));
         }
         let found = FoundClassifier::find(name, config, &data_dirs(None), root)?;
         // Read whole once, so that what is told of the file is true of it.
