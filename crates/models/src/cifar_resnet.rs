@@ -119,14 +119,12 @@ impl Classifier for CifarResnet {
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut seen = Vec::new();
-        let last = self.stages(self.preprocessing.normalise(image), &mut |h| {
-            seen.push(h.clone());
+        let mut stages = Vec::new();
+        self.stages(self.preprocessing.normalise(image), &mut |h| {
+            stages.push(h.clone());
         });
-        // Not the stem; and the last stage as the head sees it.
-        seen.pop();
-        seen.push(last);
-        seen.split_off(1)
+        // The stem comes first.
+        stages.split_off(1)
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {

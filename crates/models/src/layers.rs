@@ -180,6 +180,11 @@ impl SelfAttention {
         }
     }
 
+    /// Number of heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// `x + out(attention(norm(x)))`, `x`: `[batch, channel, height, width]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();

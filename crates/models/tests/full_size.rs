@@ -57,10 +57,11 @@ fn write(path: &Path, summary: &NetworkSummary) {
         .unwrap();
     file.write_all(&header).unwrap();
     for key in &summary.keys {
-        for i in 0..key.shape.iter().product() {
-            let value = value(&key.published, &key.shape, i);
-            file.write_all(&value.to_le_bytes()).unwrap();
-        }
+        let values = 0..key.shape.iter().product();
+        let bytes: Vec<u8> = values
+            .flat_map(|i| value(&key.published, &key.shape, i).to_le_bytes())
+            .collect();
+        file.write_all(&bytes).unwrap();
     }
     file.flush().unwrap();
 }
@@ -106,7 +107,7 @@ fn peak_megabytes() -> u64 {
     let kilobytes =
         line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-    kilobytes.unwrap_or(0) / 1000
+    kilobytes.unwrap_or(0) * 1024 / 1_000_000
 }
 
 /// Writes the weights of a network of this summary, loads them into it and looks at them.

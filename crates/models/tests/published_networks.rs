@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use diffguard_models::checkpoint::{Source, load};
 use diffguard_models::latent_diffusion::LatentDiffusionConfig;
+use diffguard_models::network::DiffusionNetwork;
 use diffguard_models::unet_ddim::{self, DdimUnetConfig};
 use diffguard_models::unet_guided::{self, GuidedUnetConfig};
 use diffguard_models::unet_iddpm::IddpmUnetConfig;
@@ -685,4 +686,44 @@ fn decoding_quantises_and_encoding_does_not() {
         0.0
     );
     assert!(worst(decoded, network.decode_unquantised(latent)) > 0.0);
+}
+
+#[test]
+fn families_are_called_by_name() {
+    let network = |text: &str| toml::from_str::<DiffusionNetwork>(text);
+    let text = |config: toml::Value, family: &str| {
+        let mut table = config.as_table().unwrap().clone();
+        table.insert("family".into(), family.into());
+        toml::to_string(&table).unwrap()
+    };
+    let families = [
+        (
+            toml::Value::try_from(GuidedUnetConfig::imagenet_256_unconditional()),
+            "guided-unet",
+            552_814_086,
+        ),
+        (
+            toml::Value::try_from(DdimUnetConfig::cifar10()),
+            "ddim-unet",
+            35_751_939,
+        ),
+        (
+            toml::Value::try_from(IddpmUnetConfig::cifar10()),
+            "iddpm-unet",
+            52_552_070,
+        ),
+        (
+            toml::Value::try_from(LatentDiffusionConfig::cin256_v2()),
+            "latent-diffusion",
+            456_755_873,
+        ),
+    ];
+    for (config, family, parameters) in families {
+        let text = text(config.unwrap(), family);
+        let summary = network(&text).unwrap().summary().unwrap();
+        assert_eq!(summary.parameters, parameters, "{family}");
+        let misspelt = format!("chanels = 3\n{text}");
+        let error = network(&misspelt).unwrap_err().to_string();
+        assert!(error.contains("chanels"), "{family}: {error}");
+    }
 }

@@ -1,9 +1,9 @@
 //! Convolutions beside the 3x3 one of [`crate::layers`].
 
 use burn::module::{Module, Param};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::{ConvOptions, PadMode};
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::conv2d;
 
 use super::{uniform, zeros};
 
@@ -27,16 +27,13 @@ impl Conv1x1 {
 
     /// `[batch, in, h, w]` -> `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = x.dims();
-        let y = self.forward_tokens(x.reshape([batch, channels, height * width]));
-        let out = y.dims()[1];
-        y.reshape([batch, out, height, width])
+        let bias = Some(self.bias.val());
+        conv2d(x, self.weight.val(), bias, [1, 1], [0, 0])
     }
 
     /// `[batch, in, token]` -> `[batch, out, token]`.
     pub fn forward_tokens(&self, x: Tensor<3>) -> Tensor<3> {
-        let [to, from, _, _] = self.weight.dims();
-        project(self.weight.val().reshape([1, to, from]), self.bias.val(), x)
+        self.forward(x.unsqueeze_dim(2)).squeeze_dim(2)
     }
 }
 
@@ -60,15 +57,11 @@ impl TokenConv {
 
     /// `[batch, in, token]` -> `[batch, out, token]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [to, from, _] = self.weight.dims();
-        project(self.weight.val().reshape([1, to, from]), self.bias.val(), x)
+        let weight = self.weight.val().unsqueeze_dim(3);
+        let bias = Some(self.bias.val());
+        let y: Tensor<4> = conv2d(x.unsqueeze_dim(2), weight, bias, [1, 1], [0, 0]);
+        y.squeeze_dim(2)
     }
-}
-
-/// `weight` `[1, out, in]` times each of `x` `[batch, in, token]`, plus `bias` `[out]`.
-fn project(weight: Tensor<3>, bias: Tensor<1>, x: Tensor<3>) -> Tensor<3> {
-    let out = bias.dims()[0];
-    weight.matmul(x) + bias.reshape([1, out, 1])
 }
 
 /// Where the zeros around the image of a halving convolution lie.
@@ -107,11 +100,7 @@ impl Downsample {
             Edge::Around => (x, 1),
             Edge::RightBottom => (x.pad([(0, 1), (0, 1)], PadMode::Constant(0.0)), 0),
         };
-        conv2d(
-            x,
-            self.weight.val(),
-            Some(self.bias.val()),
-            ConvOptions::new([2, 2], [padding, padding], [1, 1], 1),
-        )
+        let bias = Some(self.bias.val());
+        conv2d(x, self.weight.val(), bias, [2, 2], [padding, padding])
     }
 }

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use diffguard_oracle::{Case, Error, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result, key_hash, procedural, procedural_uniform};
 
-use super::procedural::{self, Procedural};
+use super::procedural::Procedural;
 use crate::checkpoint::{KeyMap, load};
 use crate::{Classifier, cifar_resnet, resnet18_32, resnet50};
 
@@ -137,12 +137,11 @@ fn formula(case: &Case) -> Result<Vec<Produced>> {
             .filter_map(|axis| usize::try_from(axis.as_u64()?).ok())
             .collect();
         let count = shape.iter().product::<usize>();
-        let stored = procedural::values(key, &shape);
+        let stored = procedural(key, &shape);
         let first = count.min(64);
-        let hash = procedural::hash(key);
-        let u = (0..first).map(|i| procedural::u(hash, i));
+        let u = (0..first).map(|i| procedural_uniform(key, i));
         produced.extend([
-            Produced::new(format!("out.hash.{key}"), [hash]),
+            Produced::new(format!("out.hash.{key}"), [key_hash(key)]),
             Produced::new(format!("out.u.{key}"), u),
             Produced::new(format!("out.{key}"), stored[..first].iter().copied()),
             Produced::new(

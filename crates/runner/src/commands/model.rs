@@ -132,13 +132,14 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
     if path.exists() {
         let record = WeightsRecord::<DiffusionNetwork>::read(path);
         if let (Some("toml"), Ok(record)) = (path.extension().and_then(|e| e.to_str()), record) {
-            let (side, data) = match record.training.get("data").and_then(|data| data.as_str()) {
-                Some("quick") => (28, "quick"),
-                _ => (32, "32-pixel"),
+            let what = match record.network {
+                DiffusionNetwork::QuickUnet { .. } => {
+                    "diffusion network; work and memory at 28 x 28 pixels"
+                }
+                #[allow(unreachable_patterns, reason = "further families")]
+                _ => "diffusion network",
             };
-            let what =
-                format!("diffusion network, work and memory at {side} x {side} ({data} images)");
-            return Ok((what, record.network.config().summary_at(side)));
+            return Ok((what.to_owned(), record.network.summary()?));
         }
         let found = FoundClassifier::find(name, config, &data_dirs(None), root)?;
         // Read whole once, so that what is told of the file is true of it.
