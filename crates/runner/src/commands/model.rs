@@ -136,7 +136,6 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
                 DiffusionNetwork::QuickUnet { .. } => {
                     "diffusion network; work and memory at 28 x 28 pixels"
                 }
-                #[allow(unreachable_patterns, reason = "further families")]
                 _ => "diffusion network",
             };
             return Ok((what.to_owned(), record.network.summary()?));
