@@ -25,6 +25,7 @@ mod lock;
 pub mod networks;
 mod outputs;
 mod parts;
+pub mod perceptual;
 mod pipeline;
 mod progress;
 mod published;
