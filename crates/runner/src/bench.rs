@@ -16,10 +16,13 @@ use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
 use crate::parts::{Part, Split, Unit};
+use crate::perceptual::LoadedPerceptual;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::scores::{Sample, Scores};
-use crate::stages::{Inversion, Observed, Synthesis, compare, invert, observe, synthesise};
+use crate::stages::{
+    Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
+};
 use crate::store::{Array, Store};
 use crate::{Error, Result, Root, device, evaluate, outputs};
 
@@ -155,8 +158,14 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    let benchmark = load_benchmark(&experiment, &root, options, stop)?;
-    let networks = Networks::load(&experiment, &root, &device)?;
+    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
+    let data = Data::new(&root, dirs)?;
+    let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
+    let benchmark = load_benchmark(&experiment, &data, options, stop)?;
+    let networks = Networks {
+        perceptual,
+        ..Networks::load(&experiment, &root, &device)?
+    };
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
     let total = image_stages(&experiment, &parts);
@@ -178,11 +187,10 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
 /// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing more is decoded.
 fn load_benchmark(
     experiment: &Experiment,
-    root: &Root,
+    data: &Data,
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Benchmark> {
-    let data = Data::new(root, root.data())?;
     let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
     let (test, validation) = (experiment.limit, experiment.validation_limit);
     Ok(opened.limit(test, validation, experiment.seed).load()?)
@@ -325,11 +333,15 @@ fn scores(
         }
         Ok(())
     })?;
-    for guard in &experiment.guards {
-        for (column, values) in run_guard(&experiment, guard, networks, parts, &mut rest, pipeline)?
-        {
-            scores.push(column, values)?;
-        }
+    for (column, values) in run_guards(
+        &experiment,
+        &experiment.guards,
+        networks,
+        parts,
+        &mut rest,
+        pipeline,
+    )? {
+        scores.push(column, values)?;
     }
     let headline = match &experiment.headline {
         Some(_) => Some(elect(&experiment, &mut scores)?),
@@ -392,16 +404,16 @@ fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
         .collect()
 }
 
-/// Synthesises and compares all units under a guard; the columns by name.
-fn run_guard(
+/// Synthesises and compares all units under some guards; the columns by name. All guards of a unit are run before the
+/// next one, so that they share what the networks say of its references.
+fn run_guards(
     experiment: &Experiment,
-    guard: &Guard,
+    guards: &[Guard],
     networks: &Networks,
     parts: &[Part],
     units: &mut [Done],
     pipeline: &Pipeline,
 ) -> Result<Vec<(String, Vec<f64>)>> {
-    let spacing = &experiment.inversion[&guard.inversion].spacing;
     let compared = pipeline.each(units, |done| {
         let set = &parts[done.part].set.name;
         let known = Known {
@@ -410,50 +422,63 @@ fn run_guard(
             truth: &done.unit.truth,
             samples: &done.unit.samples,
         };
-        let labels = guard.label.choose(&known, experiment.seed)?;
-        let made = synthesise(
-            pipeline,
-            set,
-            &done.unit,
-            networks,
-            spacing,
-            &done.inverted[&guard.inversion],
-            (&guard.guidance, &guard.synthesis),
-            &labels,
-        )?;
+        // By the name of the reconstruction; the input has none.
+        let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
         let mut compared = Vec::new();
-        for reference in &guard.reference {
-            let reconstruction = match reference {
-                Reference::Input => None,
-                Reference::Reconstruction => Some(&done.reconstructed[&guard.reconstruction().0]),
-            };
-            let columns = compare(
+        for (place, guard) in guards.iter().enumerate() {
+            let labels = guard.label.choose(&known, experiment.seed)?;
+            let made = synthesise(
                 pipeline,
                 set,
                 &done.unit,
-                networks.protected(),
-                &done.observed[0],
-                reconstruction,
-                &made,
-                &guard.similarity,
+                networks,
+                &experiment.inversion[&guard.inversion].spacing,
+                &done.inverted[&guard.inversion],
+                (&guard.guidance, &guard.synthesis),
+                &labels,
             )?;
-            compared.push((*reference, columns));
+            for reference in &guard.reference {
+                let name = match reference {
+                    Reference::Input => None,
+                    Reference::Reconstruction => Some(guard.reconstruction().0),
+                };
+                let with = references
+                    .entry(name.clone())
+                    .or_insert_with(|| match &name {
+                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0]),
+                        Some(name) => {
+                            Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
+                        }
+                    });
+                let columns = compare(
+                    pipeline,
+                    set,
+                    &done.unit,
+                    networks,
+                    with,
+                    &made,
+                    &guard.similarity,
+                )?;
+                compared.push((place, *reference, columns));
+            }
+            done.synthesised.insert(guard.name.clone(), made);
         }
-        done.synthesised.insert(guard.name.clone(), made);
         Ok(compared)
     })?;
-    let mut columns: BTreeMap<(Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
-    for (reference, unit) in compared.into_iter().flatten() {
+    let mut columns: BTreeMap<(usize, Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
+    for (place, reference, unit) in compared.into_iter().flatten() {
         for (similarity, values) in unit {
             columns
-                .entry((reference, similarity))
+                .entry((place, reference, similarity))
                 .or_default()
                 .extend(values);
         }
     }
     Ok(columns
         .into_iter()
-        .map(|((reference, similarity), values)| (guard.column(reference, similarity), values))
+        .map(|((place, reference, similarity), values)| {
+            (guards[place].column(reference, similarity), values)
+        })
         .collect())
 }
 
@@ -577,7 +602,14 @@ fn oracle(
     let images: usize = units.iter().map(|done| done.unit.len()).sum();
     pipeline.progress.add_total(2 * images as u64);
     let mut all = scores.clone();
-    for (name, values) in run_guard(experiment, &guard, networks, parts, units, pipeline)? {
+    for (name, values) in run_guards(
+        experiment,
+        std::slice::from_ref(&guard),
+        networks,
+        parts,
+        units,
+        pipeline,
+    )? {
         all.push(name, values)?;
     }
     let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;

@@ -28,6 +28,7 @@ pub mod networks;
 mod outputs;
 mod parallel;
 mod parts;
+pub mod perceptual;
 mod pipeline;
 mod progress;
 mod published;
