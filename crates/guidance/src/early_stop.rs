@@ -173,7 +173,8 @@ impl<'c, 'v> Watch<'c, 'v> {
             };
             for (stop, value) in stops.iter_mut().zip(values.into_data().iter::<f64>()) {
                 // An image that has become no number resembles nothing.
-                *stop |= !(value + offset >= threshold);
+                let alike = value + offset >= threshold;
+                *stop |= !alike;
             }
         }
         if let Some(seen) = seen {

@@ -1,4 +1,5 @@
 //! The networks of the quick benchmark, and images as they expect them.
+#![allow(dead_code, reason = "each example uses a part of it")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,6 @@ pub fn diffusion() -> Result<(Box<dyn NoisePredictor>, ScheduleConfig)> {
 }
 
 /// The classifier under protection.
-#[allow(dead_code, reason = "one example brings its own")]
 pub fn classifier() -> Result<Box<dyn Classifier>> {
     let path = assets().join("quick/quick-classifier-0.toml");
     let record: WeightsRecord<ClassifierNetwork> = WeightsRecord::read(&path)?;
