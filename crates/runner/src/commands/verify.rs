@@ -68,6 +68,7 @@ fn kinds() -> Vec<Kind> {
         diffguard_models::verify::KINDS,
         diffguard_guidance::verify::KINDS,
         diffguard_ood::verify::KINDS,
+        crate::golden::KINDS,
     ]
     .concat()
 }
