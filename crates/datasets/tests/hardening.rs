@@ -197,7 +197,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         paths.iter().map(|path| fs::read(path).unwrap()).collect()
     };
     let long = "long/".repeat(40) + "name.png";
-    let noise: Vec<u8> = (0..2000u32).map(|i| (i * i * 31 >> 5) as u8).collect();
+    let noise: Vec<u8> = (0..2000u32).map(|i| ((i * i * 31) >> 5) as u8).collect();
     let files: &[(&str, &[u8])] = &[("a/b.png", b"abc"), (&long, &noise), ("a/c.png", &[7; 900])];
     let tars = vec![
         common::tar(files),

@@ -1,4 +1,4 @@
-//! Order, names, faults and bounded memory of the loader.
+//! Order, names and faults of the loader.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use diffguard_datasets::container::Container;
-use diffguard_datasets::loader::{Loader, PIECE, Sample, WINDOW};
+use diffguard_datasets::loader::{Loader, Sample};
 use diffguard_datasets::transforms::Preprocess;
 use diffguard_datasets::{Error, hash};
 
@@ -102,7 +102,7 @@ fn the_first_fault_of_the_list_is_told() {
 }
 
 #[test]
-fn a_consumer_may_stop_and_holds_the_threads_back() {
+fn a_consumer_may_stop() {
     let container = Container::from_bytes(Path::new("a"), archive(&pictures(2000))).unwrap();
     let loader = Loader::new(&container, Preprocess::CIFAR, list(2000)).unwrap();
     let loader = loader.threads(3);
@@ -114,7 +114,6 @@ fn a_consumer_may_stop_and_holds_the_threads_back() {
         _ => Ok(()),
     });
     assert!(stop.unwrap_err().to_string().contains("enough"));
-    assert!(PIECE * WINDOW * 3 < 900);
 }
 
 #[test]
