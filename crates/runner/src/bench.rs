@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
-use crate::data::{Data, Missing};
+use crate::data::{Data, Missing, tell_left_out};
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
@@ -186,6 +186,7 @@ fn load_benchmark(
     let dirs = data_folders(options.data.clone(), options.cache.clone())?;
     let data = Data::new(root, dirs)?;
     let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    tell_left_out(&opened);
     let (test, validation) = (experiment.limit, experiment.validation_limit);
     Ok(opened.limit(test, validation, experiment.seed).load()?)
 }
