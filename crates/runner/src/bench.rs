@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
-use crate::data::{Data, Missing};
+use crate::data::{Data, Missing, tell_left_out};
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
@@ -192,6 +192,7 @@ fn load_benchmark(
     stop: &AtomicBool,
 ) -> Result<Benchmark> {
     let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    tell_left_out(&opened);
     let (test, validation) = (experiment.limit, experiment.validation_limit);
     Ok(opened.limit(test, validation, experiment.seed).load()?)
 }

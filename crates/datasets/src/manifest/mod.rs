@@ -46,6 +46,8 @@ pub struct Dataset {
     pub page: Option<String>,
     /// Anything else worth knowing.
     pub note: Option<String>,
+    /// Where the repository has what the benchmarks read of it, so that nothing needs to be fetched.
+    pub in_repository: Option<String>,
     /// Where to get it, the preferred place first; where archives name a part, one of each part is needed.
     #[serde(rename = "archive")]
     pub archives: Vec<Archive>,
@@ -65,6 +67,8 @@ pub struct Archive {
     pub part: Option<String>,
     /// Its file in the cache and in a data folder: a name, or a path where the user puts it there by hand.
     pub file: String,
+    /// Other paths in a data folder under which the same file may lie.
+    pub also: Vec<String>,
     /// Folders of a data folder that hold the same, unpacked.
     pub unpacked: Vec<String>,
     /// Of what kind its content is.
@@ -93,6 +97,8 @@ pub struct Checkpoint {
     pub place: Place,
     /// The name of its file in the cache and in a data folder.
     pub file: String,
+    /// Other paths in a data folder under which the same file may lie.
+    pub also: Vec<String>,
     /// How to know that it is whole.
     pub checksum: Checksum,
     /// Its size, where known.

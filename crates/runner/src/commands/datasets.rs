@@ -78,6 +78,7 @@ fn table(data: &Data) -> Result<()> {
             Presence::Begun { .. } => "begun",
             Presence::Incomplete { .. } => "incomplete",
             Presence::Damaged { .. } => "DAMAGED",
+            Presence::Missing if item.in_repository.is_some() => "in repository",
             Presence::Missing if item.is_by_hand() => "missing, by hand",
             Presence::Missing => "missing",
         };
@@ -179,6 +180,12 @@ fn show_item(data: &Data, name: &str) -> Result<()> {
     }
     lines.extend(item.page.map(|page| ("page", page.to_owned())));
     lines.extend(item.note.map(|note| ("note", note.to_owned())));
+    lines.extend(item.in_repository.map(|path| {
+        (
+            "here",
+            format!("in the repository: {path}; nothing needs to be fetched"),
+        )
+    }));
     lines.push(("at hand", presence.to_string()));
     if let Presence::Present(found) = &presence {
         for path in &found.paths {

@@ -86,7 +86,7 @@ impl Data {
     }
 
     /// Opens a benchmark after making sure of its data sets. Sets that are not free to download are left out and told
-    /// in [`OpenBenchmark::left_out`], on the error stream too.
+    /// in [`OpenBenchmark::left_out`] (see [`tell_left_out`]).
     ///
     /// # Errors
     /// With [`Missing::Refuse`] when anything is missing that could be fetched; when the in-distribution images are
@@ -116,14 +116,17 @@ impl Data {
             Missing::Refuse if !free.is_empty() => return Err(offline(&free)),
             _ => {}
         }
-        let opened = benchmark::open(name, &self.shelf())?;
-        for set in &opened.left_out {
-            eprintln!(
-                "LEFT OUT: {} ({}): {}; get it: {}",
-                set.name, set.role, set.reason, set.command
-            );
-        }
-        Ok(opened)
+        Ok(benchmark::open(name, &self.shelf())?)
+    }
+}
+
+/// Says on the error stream which sets of a benchmark are left out, and how to get them.
+pub fn tell_left_out(opened: &OpenBenchmark) {
+    for set in &opened.left_out {
+        eprintln!(
+            "LEFT OUT: {} ({}): {}; get it: {}",
+            set.name, set.role, set.reason, set.command
+        );
     }
 }
 
