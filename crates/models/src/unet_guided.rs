@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
-use crate::blocks::{Embedding, HeadOrder};
+use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary, Trace};
@@ -96,6 +96,14 @@ impl GuidedUnetConfig {
             false => HeadOrder::HeadFirst,
         };
         let network = "guided-diffusion U-Net";
+        check_sizes(
+            network,
+            &[
+                ("image_size", self.image_size, SIDE),
+                ("in_channels", self.in_channels, CHANNELS),
+                ("num_classes", self.num_classes.unwrap_or(1), CLASSES),
+            ],
+        )?;
         if ![self.in_channels, 2 * self.in_channels].contains(&self.out_channels) {
             return Err(Error::Configuration {
                 network,
