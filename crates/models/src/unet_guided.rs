@@ -119,7 +119,9 @@ impl GuidedUnetConfig {
             network,
             in_channels: self.in_channels,
             model_channels: self.model_channels,
-            stem_channels: self.channel_mult.first().unwrap_or(&0) * self.model_channels,
+            stem_channels: self
+                .model_channels
+                .saturating_mul(*self.channel_mult.first().unwrap_or(&0)),
             out_channels: self.out_channels,
             num_res_blocks: self.num_res_blocks,
             attention_factors: self.attention_resolutions.clone(),
