@@ -87,10 +87,9 @@ impl ParquetImages {
             })
             .collect();
         let find = |wanted: &dyn Fn(&[&str], &ColumnDescriptor) -> bool| {
-            let found = columns
+            columns
                 .iter()
-                .position(|(parts, column)| column.max_rep_level() == 0 && wanted(parts, column));
-            found
+                .position(|(parts, column)| column.max_rep_level() == 0 && wanted(parts, column))
         };
         let of_bytes = |column: &ColumnDescriptor| column.physical_type() == Physical::BYTE_ARRAY;
         let whole = |column: &ColumnDescriptor| {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use diffguard_datasets::container::Container;
 use diffguard_datasets::loader::{Loader, PIECE, Sample, WINDOW};
 use diffguard_datasets::transforms::Preprocess;
-use diffguard_datasets::{Error, decode};
+use diffguard_datasets::{Error, hash};
 
 /// PNGs of 40 x 50 whose red value is their number.
 fn pictures(count: usize) -> Vec<(String, Vec<u8>)> {
@@ -148,12 +148,9 @@ fn tiny_imagenet_validation_loads() {
         .collect();
     let loader = Loader::new(&container, Preprocess::CIFAR, samples).unwrap();
     let set = loader.image_set("tin").unwrap();
-    assert_eq!(set.len(), 10_000);
-    for index in [0, 4321, 9_999] {
-        let entry = &loader.samples()[index].entry;
-        let bytes = container.read(entry).unwrap();
-        let picture = decode::rgb(&bytes, &tar, entry).unwrap();
-        let picture = Preprocess::CIFAR.apply(&picture).unwrap();
-        assert_eq!(set.image(index), picture.pixels());
-    }
+    // The md5 of the same pictures by Pillow 13.0.0 and torchvision 0.29.2: `Resize(32)`, `CenterCrop(32)`, planar.
+    assert_eq!(
+        hash::md5_hex(&set.pixels),
+        "c3074ef0520456f49390c4d68f656a3a"
+    );
 }

@@ -7,12 +7,13 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use common::{host, networks::SmallClassifier, uniform};
-use diffguard_guidance::similarity::{DistsWeights, LpipsWeights, Perceptual};
+use diffguard_guidance::similarity::{DistsWeights, LpipsWeights, Perceptual, PerceptualFiles};
 use diffguard_guidance::verify::KINDS;
 use diffguard_guidance::{SIMILARITIES, Similarity, SimilarityName, View};
 use diffguard_models::Classifier;
 use diffguard_models::vgg::{BLOCK_CHANNELS, Vgg16Features};
 use diffguard_oracle::{assert_folder, procedural};
+use safetensors::tensor::{Dtype, TensorView};
 
 /// More golden cases than are kept here: set `DIFFGUARD_ORACLES` to a folder with all of them.
 #[test]
@@ -196,7 +197,7 @@ fn missing_weights_are_refused_with_the_command_that_fetches_them() {
     let view = || View::new(grey(1, 32, 1), None);
     for (name, command) in [
         ("dists", "`cargo xtask fetch torchvision-vgg16 piq-dists`"),
-        ("lpips", "`cargo xtask fetch torchvision-vgg16 piq-lpips`"),
+        ("lpips", "`cargo xtask fetch torchvision-vgg16 lpips-vgg`"),
     ] {
         let message = by_name(name)
             .score(&view(), &view())
@@ -210,6 +211,76 @@ fn missing_weights_are_refused_with_the_command_that_fetches_them() {
     let device = Device::flex();
     assert!(DistsWeights::new(&[0.5], &[0.5], &device).is_err());
     assert!(LpipsWeights::new(&[vec![1.0; 64]], &device).is_err());
+}
+
+/// Weights from files give the scores that the same weights in memory give; what is missing is named.
+#[test]
+fn weights_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, tensors: Vec<(String, Vec<usize>, Vec<f32>)>| {
+        let bytes: Vec<_> = tensors
+            .into_iter()
+            .map(|(key, shape, values)| {
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (key, shape, bytes)
+            })
+            .collect();
+        let views = bytes.iter().map(|(key, shape, bytes)| {
+            (
+                key,
+                TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+            )
+        });
+        let path = folder.path().join(name);
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        path
+    };
+    // As the published file: with the classifier, which nobody reads here.
+    let mut vgg: Vec<_> = Vgg16Features::parameters()
+        .map(|(key, shape)| (key.clone(), shape.clone(), procedural(&key, &shape)))
+        .collect();
+    vgg.push(("classifier.0.bias".into(), vec![2], vec![0.0; 2]));
+    let share = vec![0.5 / DistsWeights::CHANNELS as f32; DistsWeights::CHANNELS];
+    let dists = |keys: &[&str]| {
+        let shape = vec![1, DistsWeights::CHANNELS, 1, 1];
+        let tensor = |key: &&str| ((*key).to_owned(), shape.clone(), share.clone());
+        keys.iter().map(tensor).collect::<Vec<_>>()
+    };
+    let lpips = BLOCK_CHANNELS.iter().enumerate().map(|(i, &n)| {
+        let key = format!("lin{i}.model.1.weight");
+        (key, vec![1, n, 1, 1], vec![1.0; n])
+    });
+    let files = PerceptualFiles {
+        vgg16: write("vgg.safetensors", vgg),
+        dists: Some(write("dists.safetensors", dists(&["alpha", "beta"]))),
+        lpips: Some(write("lpips.safetensors", lpips.collect())),
+    };
+    let read = Perceptual::load(&files, &Device::flex()).unwrap();
+    let made = perceptual();
+    for name in ["dists", "lpips"] {
+        let [from_file, from_memory] = [&read, &made].map(|perceptual| {
+            let view = |seed| View::new(grey(2, 32, seed), None).with_perceptual(perceptual);
+            host(&by_name(name).score(&view(1), &view(2)).unwrap())
+        });
+        assert_eq!(from_file, from_memory);
+    }
+    for (path, missing) in [
+        (write("half.safetensors", dists(&["alpha"])), "no `beta`"),
+        (folder.path().join("none.pt"), "none.pt"),
+    ] {
+        let files = PerceptualFiles {
+            dists: Some(path.clone()),
+            ..files.clone()
+        };
+        let message = Perceptual::load(&files, &Device::flex())
+            .unwrap_err()
+            .to_string();
+        let path = path.display().to_string();
+        assert!(
+            message.contains(&path) && message.contains(missing),
+            "{message}"
+        );
+    }
 }
 
 /// `dists-own` and `lpips-own` by hand, of a network whose only stage is the image itself.

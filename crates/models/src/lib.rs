@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod checkpoint;
 pub mod cifar_resnet;
+pub mod described;
 mod error;
 pub mod input_gradient;
 pub mod keys;
@@ -10,6 +11,7 @@ pub mod latent_diffusion;
 pub mod layers;
 pub mod network;
 pub mod preprocessing;
+pub mod published;
 pub mod quick_unet;
 pub mod resnet18_32;
 pub mod resnet50;

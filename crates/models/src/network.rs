@@ -130,9 +130,27 @@ pub trait ClassifierTask {
     fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> Self::Output;
 }
 
+/// The configuration of each family.
+enum ClassifierConfig {
+    CifarResnet(CifarResnetConfig),
+    Resnet18Small(Resnet18SmallConfig),
+    Resnet50(Resnet50Config),
+    WideResnet(WideResnetConfig),
+}
+
 impl ClassifierNetwork {
     /// Runs a task on the family and configuration described.
     pub fn apply<T: ClassifierTask>(&self, task: T) -> T::Output {
+        match self.config() {
+            ClassifierConfig::CifarResnet(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::Resnet18Small(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::Resnet50(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::WideResnet(config) => task.run(|device| config.init(device)),
+        }
+    }
+
+    /// The family's own configuration.
+    fn config(&self) -> ClassifierConfig {
         match self.clone() {
             Self::CifarResnet {
                 blocks,
@@ -141,33 +159,27 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = CifarResnetConfig {
-                    blocks,
-                    width,
-                    num_classes,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::CifarResnet(CifarResnetConfig {
+                blocks,
+                width,
+                num_classes,
+                input_side,
+                mean,
+                std,
+            }),
             Self::Resnet18Small {
                 width,
                 num_classes,
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = Resnet18SmallConfig {
-                    num_classes,
-                    width,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::Resnet18Small(Resnet18SmallConfig {
+                num_classes,
+                width,
+                input_side,
+                mean,
+                std,
+            }),
             Self::Resnet50 {
                 blocks,
                 width,
@@ -175,17 +187,14 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = Resnet50Config {
-                    num_classes,
-                    blocks,
-                    width,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::Resnet50(Resnet50Config {
+                num_classes,
+                blocks,
+                width,
+                input_side,
+                mean,
+                std,
+            }),
             Self::WideResnet {
                 blocks,
                 widen,
@@ -193,17 +202,27 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = WideResnetConfig {
-                    num_classes,
-                    blocks,
-                    widen,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::WideResnet(WideResnetConfig {
+                num_classes,
+                blocks,
+                widen,
+                input_side,
+                mean,
+                std,
+            }),
+        }
+    }
+
+    /// What the network costs.
+    ///
+    /// # Errors
+    /// As [`Summary::summary`].
+    pub fn summary(&self) -> Result<NetworkSummary, Error> {
+        match self.config() {
+            ClassifierConfig::CifarResnet(config) => config.summary(),
+            ClassifierConfig::Resnet18Small(config) => config.summary(),
+            ClassifierConfig::Resnet50(config) => config.summary(),
+            ClassifierConfig::WideResnet(config) => config.summary(),
         }
     }
 
@@ -339,19 +358,6 @@ impl ClassifierNetwork {
             map,
             device,
         })
-    }
-
-    /// Stored numbers of such a network: parameters and running statistics.
-    pub fn stored_numbers(&self, device: &Device) -> usize {
-        struct Count<'a>(&'a Device);
-        impl ClassifierTask for Count<'_> {
-            type Output = usize;
-
-            fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> usize {
-                init(self.0).num_params()
-            }
-        }
-        self.apply(Count(device))
     }
 }
 

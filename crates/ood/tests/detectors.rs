@@ -1,6 +1,8 @@
 //! Detectors from the outside: the registry, mistakes and their messages, determinism, exactness at size.
 
-use diffguard_ood::detectors::{DETECTORS, FitData, Head, Labelled, Observations, build};
+use diffguard_ood::detectors::{
+    DETECTORS, FitData, Head, Labelled, Observations, Perturbed, build,
+};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -64,8 +66,15 @@ impl Stored {
     }
 
     fn observations(&self) -> Observations<'_> {
+        // Leaked: observations borrow everything, and a test ends soon.
+        let perturbed: &[Perturbed] = Box::leak(Box::new([Perturbed {
+            temperature: 1000.0,
+            noise: 0.0014,
+            logits: self.test.1.view(),
+        }]));
         Observations {
             members: Some(self.members.view()),
+            perturbed,
             ..labelled_of(&self.test).observations
         }
     }
@@ -88,6 +97,7 @@ fn labelled_of(split: &(Array2<f32>, Array2<f32>, Vec<usize>)) -> Labelled<'_> {
 fn small(name: &str) -> toml::Table {
     let text = match name {
         "nnguide" => "k = 20\nloader_batch = 50",
+        "confidnet" => "hidden = 16\nepochs = 2",
         _ => "",
     };
     text.parse().unwrap()

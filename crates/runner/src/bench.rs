@@ -40,6 +40,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// Folders of data sets and checkpoints.
+    pub data: Option<DataDirs>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
@@ -123,7 +125,7 @@ pub(crate) struct Done {
 /// Whatever keeps the run from its end; what was computed by then stays stored.
 pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let root = Root::find()?;
+    let root = Root::find()?.with_data(options.data.clone());
     let (name, mut experiment) = Experiment::read(name, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 
 use crate::Result;
-use crate::commands::{Bench, Datasets, Fetch, List, PrepareQuick, Score, Train, Verify};
+use crate::commands::{
+    Accuracy, Bench, Datasets, Fetch, List, Model, PrepareQuick, Score, Train, Verify,
+};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -20,6 +22,10 @@ pub enum Command {
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
     Train(Train),
+    /// How often a classifier is right on a test set
+    Accuracy(Accuracy),
+    /// What a network is and what it costs
+    Model(Model),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
     /// Rebuild assets/quick from the original data files
@@ -39,6 +45,8 @@ impl Command {
             Self::Datasets(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Accuracy(command) => command.run(),
+            Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }

@@ -10,6 +10,7 @@
 //!
 //! Evaluation reads the columns alone.
 
+pub mod accuracy;
 mod baselines;
 pub mod bench;
 pub mod cli;
@@ -22,8 +23,10 @@ pub mod experiment;
 pub mod golden;
 mod list;
 mod lock;
+pub mod model;
 pub mod networks;
 mod outputs;
+mod parallel;
 mod parts;
 mod pipeline;
 mod progress;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use diffguard_guidance::{Schedule, ScheduleConfig};
+use diffguard_models::checkpoint::open_verified;
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
+use diffguard_models::published::PublishedRecord;
 use diffguard_models::{Classifier, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,7 @@ pub struct Provenance {
     pub sha256: String,
     /// Stored numbers: parameters and running statistics.
     pub parameters: usize,
-    /// Day on which the training ended.
+    /// Day on which the training ended; empty for a published checkpoint.
     pub date: String,
 }
 
@@ -69,17 +71,7 @@ impl Networks {
         let classifiers = experiment
             .classifiers
             .iter()
-            .map(|name| {
-                let (path, record) = read::<ClassifierNetwork>(name, root)?;
-                let weights = record.weights_path(&path);
-                let network = record
-                    .network
-                    .load(&weights, Some(&record.sha256), device)?;
-                Ok(LoadedClassifier {
-                    network,
-                    provenance: provenance(name, &record),
-                })
-            })
+            .map(|name| load_classifier(name, root, device))
             .collect::<Result<Vec<_>>>()?;
         let classes = classifiers
             .first()
@@ -108,6 +100,36 @@ impl Networks {
     pub fn protected(&self) -> &LoadedClassifier {
         &self.classifiers[0]
     }
+}
+
+/// A classifier by its record: of weights that this program wrote, or of a published checkpoint.
+fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
+    let path = root.assets().join(name);
+    if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
+        let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
+        let dirs = root.data();
+        let dirs: Vec<PathBuf> = dirs.data.into_iter().chain([dirs.cache]).collect();
+        let source = open_verified(&record.locate(&path, &dirs)?, Some(&record.sha256))?;
+        let map = record.network.key_map();
+        return Ok(LoadedClassifier {
+            network: record.network.load_from(&source, &map, device)?,
+            provenance: Provenance {
+                record: name.to_owned(),
+                sha256: record.sha256.clone(),
+                parameters: record.network.stored_numbers(device),
+                date: String::new(),
+            },
+        });
+    }
+    let (path, record) = read::<ClassifierNetwork>(name, root)?;
+    let weights = record.weights_path(&path);
+    let network = record
+        .network
+        .load(&weights, Some(&record.sha256), device)?;
+    Ok(LoadedClassifier {
+        network,
+        provenance: provenance(name, &record),
+    })
 }
 
 fn load_diffusion(

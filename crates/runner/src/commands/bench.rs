@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use diffguard_datasets::fetch::DataDirs;
 
-use super::stop_signal;
+use super::{cache, data_dirs, stop_signal};
 use crate::Result;
 use crate::bench::{Options, bench};
 use crate::data::Missing;
@@ -35,6 +36,9 @@ pub struct Bench {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Folder of data sets and checkpoints, before those in DIFFGUARD_DATA
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -65,6 +69,10 @@ impl Bench {
             batch: self.batch,
             seed: self.seed,
             threads: self.threads,
+            data: Some(DataDirs {
+                data: data_dirs(self.data),
+                cache: cache(),
+            }),
             no_progress: self.no_progress,
             force: self.force,
             data: self.data,

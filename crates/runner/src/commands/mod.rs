@@ -1,18 +1,22 @@
 //! What can be asked for on the command line: one file and one line in [`cli`](crate::cli) a command.
 
+mod accuracy;
 mod bench;
 mod datasets;
 mod fetch;
 mod list;
+mod model;
 mod prepare_quick;
 mod score;
 mod train;
 mod verify;
 
+pub use accuracy::Accuracy;
 pub use bench::Bench;
 pub use datasets::Datasets;
 pub use fetch::Fetch;
 pub use list::List;
+pub use model::Model;
 pub use prepare_quick::PrepareQuick;
 pub use score::Score;
 pub use train::{Train, What};
