@@ -8,7 +8,10 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::plain::{self, DownLevel, LevelConfig, Middle, UpLevel, trace_conv3x3};
-use crate::blocks::{Embedding, GROUPS, GroupNorm, TimeMlp, sinusoid_sin_first};
+use crate::blocks::{
+    BLOCKS, CHANNELS, CLASSES, Embedding, GroupNorm, SIDE, TimeMlp, check_levels, check_sizes,
+    sinusoid_sin_first,
+};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
@@ -71,35 +74,29 @@ impl DdimUnetConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let fault = |what: String| {
-            Err(Error::Configuration {
-                network: "DDIM U-Net",
-                what,
-            })
-        };
-        if self.in_channels == 0 || self.num_res_blocks == 0 || self.ch_mult.is_empty() {
-            return fault("in_channels, num_res_blocks and ch_mult must not be 0 or empty".into());
-        }
+        let network = "DDIM U-Net";
+        let fault = |what: String| Err(Error::Configuration { network, what });
+        let sizes = [
+            ("image_size", self.image_size, SIDE),
+            ("in_channels", self.in_channels, CHANNELS),
+            ("out_ch", self.out_ch, CHANNELS),
+            ("num_res_blocks", self.num_res_blocks, BLOCKS),
+            ("num_classes", self.num_classes.unwrap_or(1), CLASSES),
+        ];
+        check_sizes(network, &sizes)?;
+        check_levels(network, "ch", self.ch, &[1])?;
+        check_levels(network, "ch_mult", self.ch, &self.ch_mult)?;
         if self.out_ch < self.in_channels {
             return fault(format!(
                 "conv_out has to give eps, at least {} channels, found {}",
                 self.in_channels, self.out_ch
             ));
         }
-        for (level, mult) in std::iter::once(&1).chain(&self.ch_mult).enumerate() {
-            let channels = mult * self.ch;
-            if channels == 0 || channels % GROUPS != 0 {
-                let layer = match level {
-                    0 => "conv_in".to_owned(),
-                    _ => format!("down.{}", level - 1),
-                };
-                return fault(format!(
-                    "the group norms of {layer} need a multiple of {GROUPS} channels, found {channels}"
-                ));
-            }
-        }
         let sides: Vec<usize> = self.sides().collect();
-        if self.image_size % (1 << (self.ch_mult.len() - 1)) != 0 {
+        if !self
+            .image_size
+            .is_multiple_of(1 << (self.ch_mult.len() - 1))
+        {
             return fault(format!(
                 "image_size {} cannot be halved {} times",
                 self.image_size,
@@ -219,7 +216,7 @@ impl DdimUnet {
         );
         let factor = 1 << (self.down.len() - 1);
         assert!(
-            height % factor == 0 && width % factor == 0,
+            height.is_multiple_of(factor) && width.is_multiple_of(factor),
             "the levels need sides that are multiples of {factor}, found {height} x {width}"
         );
         let mut embedding = self.temb.forward(self.sinusoid(t));

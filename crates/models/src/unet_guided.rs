@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
-use crate::blocks::{Embedding, HeadOrder};
+use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary, Trace};
@@ -96,6 +96,14 @@ impl GuidedUnetConfig {
             false => HeadOrder::HeadFirst,
         };
         let network = "guided-diffusion U-Net";
+        check_sizes(
+            network,
+            &[
+                ("image_size", self.image_size, SIDE),
+                ("in_channels", self.in_channels, CHANNELS),
+                ("num_classes", self.num_classes.unwrap_or(1), CLASSES),
+            ],
+        )?;
         if ![self.in_channels, 2 * self.in_channels].contains(&self.out_channels) {
             return Err(Error::Configuration {
                 network,
@@ -111,7 +119,9 @@ impl GuidedUnetConfig {
             network,
             in_channels: self.in_channels,
             model_channels: self.model_channels,
-            stem_channels: self.channel_mult.first().unwrap_or(&0) * self.model_channels,
+            stem_channels: self
+                .model_channels
+                .saturating_mul(*self.channel_mult.first().unwrap_or(&0)),
             out_channels: self.out_channels,
             num_res_blocks: self.num_res_blocks,
             attention_factors: self.attention_resolutions.clone(),

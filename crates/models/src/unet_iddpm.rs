@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
-use crate::blocks::{Embedding, HeadOrder};
+use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::summary::{NetworkSummary, Summary, Trace};
@@ -72,6 +72,14 @@ impl IddpmUnetConfig {
     /// [`Error::Configuration`] names the layer that the sizes do not fit.
     pub fn init(&self, device: &Device) -> Result<IddpmUnet, Error> {
         let network = "improved-DDPM U-Net";
+        check_sizes(
+            network,
+            &[
+                ("image_size", self.image_size, SIDE),
+                ("in_channels", self.in_channels, CHANNELS),
+                ("num_classes", self.num_classes, CLASSES),
+            ],
+        )?;
         if self.out_channels < self.in_channels {
             return Err(Error::Configuration {
                 network,

@@ -10,8 +10,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::Embedding;
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
+use crate::blocks::{BLOCKS, CHANNELS, CLASSES, Embedding, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::latent_diffusion;
@@ -82,11 +82,18 @@ impl LatentUnetConfig {
     pub fn init(&self, device: &Device) -> Result<LatentUnet, Error> {
         let network = "latent-diffusion U-Net";
         let fault = |what: String| Err(Error::Configuration { network, what });
-        if self.n_classes < 2 || self.context_dim == 0 {
-            return fault(format!(
-                "the class embedder needs a class and the null label, and channels; found {} rows of {}",
-                self.n_classes, self.context_dim
-            ));
+        check_sizes(
+            network,
+            &[
+                ("image_size", self.image_size, SIDE),
+                ("in_channels", self.in_channels, CHANNELS),
+                ("transformer_depth", self.transformer_depth, BLOCKS),
+                ("context_dim", self.context_dim, CHANNELS),
+                ("n_classes", self.n_classes, CLASSES),
+            ],
+        )?;
+        if self.n_classes < 2 {
+            return fault("cond_stage_model needs a class and the null label, found 1 row".into());
         }
         if self.out_channels < self.in_channels {
             return fault(format!(

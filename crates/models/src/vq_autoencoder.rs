@@ -7,7 +7,9 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::plain::{self, DownLevel, LevelConfig, Middle, UpLevel, trace_conv3x3};
-use crate::blocks::{Conv1x1, Embedding, GROUPS, GroupNorm};
+use crate::blocks::{
+    BLOCKS, CHANNELS, CLASSES, Conv1x1, Embedding, GroupNorm, SIDE, check_levels, check_sizes,
+};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
@@ -108,42 +110,35 @@ impl VqAutoencoderConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let fault = |what: String| {
-            Err(Error::Configuration {
-                network: "VQ autoencoder",
-                what,
-            })
-        };
+        let network = "VQ autoencoder";
+        let fault = |what: String| Err(Error::Configuration { network, what });
         let sizes = &self.ddconfig;
-        let positive = [
-            ("embed_dim", self.embed_dim),
-            ("n_embed", self.n_embed),
-            ("z_channels", sizes.z_channels),
-            ("in_channels", sizes.in_channels),
-            ("out_ch", sizes.out_ch),
-            ("num_res_blocks", sizes.num_res_blocks),
-            ("the number of levels in ch_mult", sizes.ch_mult.len()),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return fault(format!("{name} must be positive, found 0"));
-        }
-        for (level, mult) in std::iter::once(&1).chain(&sizes.ch_mult).enumerate() {
-            let channels = mult * sizes.ch;
-            if channels == 0 || channels % GROUPS != 0 {
-                let layer = match level {
-                    0 => "encoder.conv_in".to_owned(),
-                    _ => format!("encoder.down.{}", level - 1),
-                };
-                return fault(format!(
-                    "the group norms of {layer} need a multiple of {GROUPS} channels, found {channels}"
-                ));
-            }
-        }
+        check_sizes(
+            network,
+            &[
+                ("embed_dim", self.embed_dim, CHANNELS),
+                ("n_embed", self.n_embed, CLASSES),
+                ("z_channels", sizes.z_channels, CHANNELS),
+                ("resolution", sizes.resolution, SIDE),
+                ("in_channels", sizes.in_channels, CHANNELS),
+                ("out_ch", sizes.out_ch, CHANNELS),
+                ("num_res_blocks", sizes.num_res_blocks, BLOCKS),
+            ],
+        )?;
+        check_levels(network, "ch", sizes.ch, &[1])?;
+        check_levels(network, "ch_mult", sizes.ch, &sizes.ch_mult)?;
         let halvings = sizes.ch_mult.len() - 1;
-        if halvings > 16 || sizes.resolution % (1 << halvings) != 0 {
+        if !sizes.resolution.is_multiple_of(1 << halvings) {
             return fault(format!(
                 "resolution {} cannot be halved {halvings} times",
                 sizes.resolution
+            ));
+        }
+        let sides: Vec<usize> = (0..=halvings).map(|i| sizes.resolution >> i).collect();
+        let mut attention = sizes.attn_resolutions.iter();
+        if let Some(side) = attention.find(|side| !sides.contains(side)) {
+            return fault(format!(
+                "attn_resolutions are sides of feature maps, here of {sides:?}, found {side}"
             ));
         }
         Ok(())
@@ -336,7 +331,7 @@ impl FirstStage for VqAutoencoder {
         );
         let factor = self.factor();
         assert!(
-            height % factor == 0 && width % factor == 0,
+            height.is_multiple_of(factor) && width.is_multiple_of(factor),
             "the encoder needs sides that are multiples of {factor}, found {height} x {width}"
         );
         self.quant_conv.forward(self.encoder.forward(image))

@@ -492,6 +492,14 @@ fn impossible_configurations_name_the_layer() {
             vec!["level 1", "64", "24"],
         ),
         (guided(|c| c.out_channels = 4), vec!["out.2", "3 or 6", "4"]),
+        (
+            guided(|c| c.model_channels = usize::MAX),
+            vec!["model_channels", "18446744073709551615"],
+        ),
+        (
+            guided(|c| c.channel_mult = vec![1; 70]),
+            vec!["channel_mult", "70"],
+        ),
         (guided(|c| c.channel_mult.clear()), vec!["channel_mult"]),
         (
             guided(|c| c.num_head_channels = Some(0)),

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::plain::trace_conv3x3;
 use super::{
-    Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder, QkvAttention, Resample,
-    SpatialTransformer, TimeMlp, TransformerConfig,
+    BLOCKS, CHANNELS, Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder, QkvAttention,
+    Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels, check_sizes,
 };
 use crate::Error;
 use crate::layers::{Conv3x3, sinusoid_cos_first, upsample2};
@@ -94,35 +94,25 @@ impl TrunkConfig {
 
     /// Refuses sizes that do not fit together.
     fn check(&self) -> Result<(), Error> {
-        let positive = [
-            ("in_channels", self.in_channels),
-            ("out_channels", self.out_channels),
-            ("model_channels", self.model_channels),
-            ("num_res_blocks", self.num_res_blocks),
+        let sizes = [
+            ("in_channels", self.in_channels, CHANNELS),
+            ("out_channels", self.out_channels, CHANNELS),
+            ("model_channels", self.model_channels, CHANNELS),
+            ("num_res_blocks", self.num_res_blocks, BLOCKS),
         ];
-        for (name, value) in positive {
-            if value == 0 {
-                return Err(self.fault(format!("{name} must be positive, found 0")));
-            }
-        }
-        if self.channel_mult.is_empty() || self.channel_mult.len() > 16 {
-            let found = self.channel_mult.len();
-            return Err(self.fault(format!("channel_mult needs 1 to 16 levels, found {found}")));
-        }
-        if self.model_channels % 2 != 0 {
-            let found = self.model_channels;
+        check_sizes(self.network, &sizes)?;
+        let name = "channel_mult";
+        check_levels(self.network, name, self.model_channels, &self.channel_mult)?;
+        if !self.stem_channels.is_multiple_of(GROUPS) {
             return Err(self.fault(format!(
-                "the sinusoid of time_embed needs an even model_channels, found {found}"
+                "the group norm of input_blocks.1 needs a multiple of {GROUPS} channels, found {}",
+                self.stem_channels
             )));
         }
         let levels = self
             .channel_mult
             .iter()
             .map(|mult| mult * self.model_channels);
-        for (level, channels) in levels.clone().enumerate() {
-            self.check_norm(&format!("level {level} (channel_mult)"), channels)?;
-        }
-        self.check_norm("input_blocks.0", self.stem_channels)?;
         let factors: Vec<usize> = (0..self.channel_mult.len())
             .map(|level| 1 << level)
             .collect();
@@ -140,22 +130,13 @@ impl TrunkConfig {
         Ok(())
     }
 
-    fn check_norm(&self, layer: &str, channels: usize) -> Result<(), Error> {
-        match channels % GROUPS {
-            0 if channels > 0 => Ok(()),
-            _ => Err(self.fault(format!(
-                "the group norms of {layer} need a multiple of {GROUPS} channels, found {channels}"
-            ))),
-        }
-    }
-
     fn check_heads(&self, level: usize, channels: usize) -> Result<(), Error> {
         let (name, divisor) = match self.attention {
             AttentionKind::Heads(heads, _) => ("num_heads", heads),
             AttentionKind::HeadChannels(each, _) => ("num_head_channels", each),
             AttentionKind::Transformer { heads, .. } => ("num_heads", heads),
         };
-        match divisor > 0 && channels % divisor == 0 {
+        match channels.is_multiple_of(divisor) {
             true => Ok(()),
             false => Err(self.fault(format!(
                 "the attention of level {level} has {channels} channels, which {name} must divide, found {divisor}"
@@ -317,7 +298,7 @@ impl Trunk {
         );
         let factor = 1 << self.halvings();
         assert!(
-            height % factor == 0 && width % factor == 0,
+            height.is_multiple_of(factor) && width.is_multiple_of(factor),
             "the levels need sides that are multiples of {factor}, found {height} x {width}"
         );
         let embedding = silu(embedding);
