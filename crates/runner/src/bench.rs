@@ -158,8 +158,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
-    let data = Data::new(&root, dirs)?;
+    let data = Data::new(&root, root.data())?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
     let benchmark = load_benchmark(&experiment, &data, options, stop)?;
     let networks = Networks {
