@@ -120,7 +120,7 @@ pub fn load_cifar10(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
         for batch in part.batches() {
             let path = dir.join(format!("{batch}.png"));
             let bytes = fs::read(&path).map_err(Error::io(&path, "read the image"))?;
-            read_sheet(&path, &bytes, &mut pixels)?;
+            sheet(&path, &bytes, SHEET_ROWS, &mut pixels)?;
         }
         // The package spells it so.
         let path = dir.join(format!("{}_lables.json", part.name()));
@@ -167,7 +167,7 @@ pub fn cifar10_of_records(container: &Container, part: Part) -> Result<ImageSet>
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for batch in part.batches() {
         let (path, bytes) = read_from(container, &format!("{batch}.bin"))?;
-        read_records(&path, &bytes, 10_000, &[10], &mut pixels, &mut labels)?;
+        records(&path, &bytes, 10_000, &[10], &mut pixels, &mut labels)?;
     }
     image_set("cifar10", part, &CIFAR10_CLASSES, pixels, labels)
 }
@@ -181,7 +181,7 @@ pub fn cifar10_of_sheets(container: &Container, part: Part) -> Result<ImageSet> 
     let mut pixels = Vec::new();
     for batch in part.batches() {
         let (path, bytes) = read_from(container, &format!("{batch}.png"))?;
-        read_sheet(&path, &bytes, &mut pixels)?;
+        sheet(&path, &bytes, SHEET_ROWS, &mut pixels)?;
     }
     let (path, bytes) = read_from(container, &format!("{}_lables.json", part.name()))?;
     let labels = read_labels(&path, &bytes, part.count())?;
@@ -196,7 +196,7 @@ pub fn cifar10_of_sheets(container: &Container, part: Part) -> Result<ImageSet> 
 pub fn cifar100_of_records(container: &Container, part: Part) -> Result<ImageSet> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let (path, bytes) = read_from(container, &format!("{}.bin", part.name()))?;
-    read_records(
+    records(
         &path,
         &bytes,
         part.count(),
@@ -217,7 +217,7 @@ fn read_from(container: &Container, file: &str) -> Result<(PathBuf, Vec<u8>)> {
     Ok((container.path().join(name), container.read(name)?))
 }
 
-/// [`read_records`] of a file.
+/// [`records`] of a file.
 fn read_records_file(
     path: &Path,
     count: usize,
@@ -230,7 +230,7 @@ fn read_records_file(
         .len();
     check_length(path, found, count, label_ends)?;
     let bytes = fs::read(path).map_err(Error::io(path, "read the file"))?;
-    read_records(path, &bytes, count, label_ends, pixels, labels)
+    records(path, &bytes, count, label_ends, pixels, labels)
 }
 
 fn check_length(path: &Path, found: u64, count: usize, label_ends: &[u8]) -> Result<()> {
@@ -249,7 +249,7 @@ fn check_length(path: &Path, found: u64, count: usize, label_ends: &[u8]) -> Res
 
 /// Appends the `count` records of a binary file: a byte for each of `label_ends` (labels are below them; the last one
 /// is kept), then 3072 planar values.
-fn read_records(
+pub(crate) fn records(
     path: &Path,
     bytes: &[u8],
     count: usize,
@@ -277,9 +277,11 @@ fn read_records(
     Ok(())
 }
 
-/// Appends the images of a sheet: 1024 wide, one image a row, its pixels row by row.
-fn read_sheet(path: &Path, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<()> {
-    const ROWS: u32 = 10_000;
+/// Images of a sheet of the npm package.
+const SHEET_ROWS: u32 = 10_000;
+
+/// Appends the images of a sheet: 1024 wide and `rows` high, one image a row, its pixels row by row.
+pub(crate) fn sheet(path: &Path, bytes: &[u8], rows: u32, pixels: &mut Vec<u8>) -> Result<()> {
     let fault =
         |problem: String| Error::format(path, "PNG sheet", problem, "unpack the npm package again");
     let open = || ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
@@ -287,9 +289,9 @@ fn read_sheet(path: &Path, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<()> {
         .into_dimensions()
         .map_err(|error| fault(error.to_string()))?;
     let width = (SHAPE.height * SHAPE.width) as u32;
-    if size != (width, ROWS) {
+    if size != (width, rows) {
         return Err(fault(format!(
-            "{} x {} where {width} x {ROWS} are needed",
+            "{} x {} where {width} x {rows} are needed",
             size.0, size.1
         )));
     }

@@ -459,10 +459,8 @@ impl Opening<'_> {
 /// The archives that a data set was read from, with what is known of their bytes.
 fn sources(dataset: &crate::manifest::Dataset, found: &Found) -> Vec<Source> {
     let checksum = |file: &str| {
-        let archives = dataset.archives.iter();
-        let archive = archives
-            .filter(|archive| file.ends_with(archive.file.as_str()))
-            .next();
+        let mut archives = dataset.archives.iter();
+        let archive = archives.find(|archive| file.ends_with(archive.file.as_str()));
         match archive {
             Some(archive) if !found.unpacked => archive.checksum.to_string(),
             _ => "unverified".into(),

@@ -1,4 +1,4 @@
-//! Order, names, faults and bounded memory of the loader.
+//! Order, names and faults of the loader.
 
 mod common;
 
@@ -6,9 +6,9 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use diffguard_datasets::container::Container;
-use diffguard_datasets::loader::{Loader, PIECE, Sample, WINDOW};
+use diffguard_datasets::loader::{Loader, Sample};
 use diffguard_datasets::transforms::Preprocess;
-use diffguard_datasets::{Error, decode};
+use diffguard_datasets::{Error, hash};
 
 /// PNGs of 40 x 50 whose red value is their number.
 fn pictures(count: usize) -> Vec<(String, Vec<u8>)> {
@@ -102,7 +102,7 @@ fn the_first_fault_of_the_list_is_told() {
 }
 
 #[test]
-fn a_consumer_may_stop_and_holds_the_threads_back() {
+fn a_consumer_may_stop() {
     let container = Container::from_bytes(Path::new("a"), archive(&pictures(2000))).unwrap();
     let loader = Loader::new(&container, Preprocess::CIFAR, list(2000)).unwrap();
     let loader = loader.threads(3);
@@ -114,7 +114,6 @@ fn a_consumer_may_stop_and_holds_the_threads_back() {
         _ => Ok(()),
     });
     assert!(stop.unwrap_err().to_string().contains("enough"));
-    assert!(PIECE * WINDOW * 3 < 900);
 }
 
 #[test]
@@ -148,12 +147,9 @@ fn tiny_imagenet_validation_loads() {
         .collect();
     let loader = Loader::new(&container, Preprocess::CIFAR, samples).unwrap();
     let set = loader.image_set("tin").unwrap();
-    assert_eq!(set.len(), 10_000);
-    for index in [0, 4321, 9_999] {
-        let entry = &loader.samples()[index].entry;
-        let bytes = container.read(entry).unwrap();
-        let picture = decode::rgb(&bytes, &tar, entry).unwrap();
-        let picture = Preprocess::CIFAR.apply(&picture).unwrap();
-        assert_eq!(set.image(index), picture.pixels());
-    }
+    // The md5 of the same pictures by Pillow 13.0.0 and torchvision 0.29.2: `Resize(32)`, `CenterCrop(32)`, planar.
+    assert_eq!(
+        hash::md5_hex(&set.pixels),
+        "c3074ef0520456f49390c4d68f656a3a"
+    );
 }

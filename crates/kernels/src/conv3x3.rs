@@ -3,6 +3,8 @@
 //! By shape either Winograd's algorithm ([`crate::winograd`]) or im2col into a buffer that stays in the second-level
 //! cache, then a matrix product.
 
+use std::sync::Arc;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
@@ -11,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::extension::KernelOps;
 use crate::is_flex;
+use crate::matmul::matmul;
 use crate::norm_silu::chunked_sum;
 use crate::simd::vectorised;
 use crate::winograd::{self, Tile, Weights};
@@ -116,53 +119,16 @@ fn im2col(
     }
 }
 
-/// Row-major `dst[m, n] (+)= a[m, k] * b[k, n]` with the given row and column strides of a and b.
-#[allow(clippy::too_many_arguments)]
-fn matmul(
-    (m, n, k): (usize, usize, usize),
-    dst: &mut [f32],
-    accumulate: bool,
-    a: &[f32],
-    (a_row, a_column): (usize, usize),
-    b: &[f32],
-    (b_row, b_column): (usize, usize),
-) {
-    assert!(dst.len() >= m * n);
-    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
-    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
-    // SAFETY: the assertions above keep every element that these strides reach inside its slice.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            1,
-            n as isize,
-            accumulate,
-            a.as_ptr(),
-            a_column as isize,
-            a_row as isize,
-            b.as_ptr(),
-            b_column as isize,
-            b_row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        )
-    }
-}
-
-/// `y = conv(x, weight) + bias`, all row-major.
-pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> Vec<f32> {
+/// `y = conv(x, weight) + bias`, all row-major; `transformed` gives the weights that Winograd's algorithm needs.
+pub(crate) fn forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    shape: Shape,
+    transformed: impl FnOnce(Tile) -> Arc<Weights>,
+) -> Vec<f32> {
     match shape.tile() {
-        Some(tile) => {
-            let weights = Weights::forward(weight, shape.channels_in, shape.channels_out, tile);
-            winograd::forward(x, &weights, bias, shape)
-        }
+        Some(tile) => winograd::forward(x, &transformed(tile), bias, shape),
         None => by_columns(x, weight, bias, shape),
     }
 }
@@ -218,16 +184,20 @@ fn by_columns(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> 
 }
 
 /// Gradient with respect to x: the convolution of `dy` with the weight turned by 180 degrees and its channel
-/// axes swapped.
-pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+/// axes swapped; `transformed` as in [`forward`].
+pub(crate) fn input_gradient(
+    dy: &[f32],
+    weight: &[f32],
+    shape: Shape,
+    transformed: impl FnOnce(Tile) -> Arc<Weights>,
+) -> Vec<f32> {
     let swapped = Shape {
         channels_in: shape.channels_out,
         channels_out: shape.channels_in,
         ..shape
     };
     if let Some(tile) = shape.tile() {
-        let weights = Weights::turned(weight, shape.channels_in, shape.channels_out, tile);
-        return winograd::forward(dy, &weights, None, swapped);
+        return winograd::forward(dy, &transformed(tile), None, swapped);
     }
     let mut turned = vec![0f32; weight.len()];
     for o in 0..shape.channels_out {
@@ -243,9 +213,11 @@ pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f3
 
 /// Gradients with respect to weight and bias.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>, Vec<f32>) {
-    // The gradient's transforms cost more than the forward pass's: they pay from 48 channels on.
+    // The gradient's transforms cost more than the forward pass's: they pay from 48 channels on, and where the sums of
+    // many tiles share the way back.
     let channels = shape.channels_in.min(shape.channels_out);
-    if channels >= 48 && shape.tile() == Some(Tile::Four) {
+    let tiles = shape.batch * shape.height.div_ceil(4) * shape.width.div_ceil(4);
+    if channels >= 48 && tiles >= 96 && shape.tile() == Some(Tile::Four) {
         (
             winograd::weight_gradient(x, dy, shape),
             bias_gradient(dy, shape),

@@ -1,5 +1,7 @@
 //! The kernels as operations of burn's `flex` backend and of its autodiff decorator.
 
+use std::sync::Arc;
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -9,7 +11,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, TensorData};
 
-use crate::{conv3x3, norm_silu};
+use crate::winograd::{Tile, Weights};
+use crate::{conv2d, conv3x3, norm_silu, transformed};
 
 /// What the fused kernels ask of a backend.
 #[backend_extension(Flex, Autodiff)]
@@ -18,6 +21,14 @@ pub(crate) trait KernelOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: [usize; 2],
+        padding: [usize; 2],
     ) -> FloatTensor<Self>;
 
     fn norm_silu(
@@ -66,6 +77,63 @@ fn conv_shape(x: &Primitive, weight: &Primitive) -> conv3x3::Shape {
     }
 }
 
+fn general_shape(
+    x: &Primitive,
+    weight: &Primitive,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> conv2d::Shape {
+    let [batch, channels_in, height, width] = x.shape().dims();
+    let [channels_out, weight_in, kh, kw] = weight.shape().dims();
+    assert_eq!(
+        weight_in, channels_in,
+        "conv2d: weight does not fit the input"
+    );
+    conv2d::Shape {
+        batch,
+        channels_in,
+        channels_out,
+        input: [height, width],
+        kernel: [kh, kw],
+        stride,
+        padding,
+    }
+}
+
+/// Transformed weights: kept for the next call where they are `constant`.
+fn transformed(
+    weight: &Primitive,
+    shape: conv3x3::Shape,
+    constant: bool,
+    turned: bool,
+) -> impl FnOnce(Tile) -> Arc<Weights> {
+    let channels = (shape.channels_in, shape.channels_out);
+    move |tile| {
+        if constant {
+            transformed::kept(weight, values(weight), channels, tile, turned)
+        } else {
+            Arc::new(Weights::of(values(weight), channels, tile, turned))
+        }
+    }
+}
+
+/// The forward pass on the CPU; `constant` says that the weights are not being learnt.
+fn conv3x3_forward(x: Primitive, weight: Primitive, bias: Primitive, constant: bool) -> Primitive {
+    let shape = conv_shape(&x, &weight);
+    let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
+    let y = conv3x3::forward(
+        values(&x),
+        values(&weight),
+        Some(values(&bias)),
+        shape,
+        transformed(&weight, shape, constant, false),
+    );
+    tensor(
+        y,
+        [shape.batch, shape.channels_out, shape.height, shape.width],
+    )
+}
+
 fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
     let [batch, channels, height, width] = x.shape().dims();
     assert_eq!(
@@ -84,13 +152,21 @@ fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
 
 impl KernelOps for Flex {
     fn conv3x3(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
-        let shape = conv_shape(&x, &weight);
+        conv3x3_forward(x, weight, bias, true)
+    }
+
+    fn conv2d(
+        x: Primitive,
+        weight: Primitive,
+        bias: Primitive,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Primitive {
+        let shape = general_shape(&x, &weight, stride, padding);
         let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
-        let y = conv3x3::forward(values(&x), values(&weight), Some(values(&bias)), shape);
-        tensor(
-            y,
-            [shape.batch, shape.channels_out, shape.height, shape.width],
-        )
+        let y = conv2d::forward(values(&x), values(&weight), values(&bias), shape);
+        let [height, width] = shape.output();
+        tensor(y, [shape.batch, shape.channels_out, height, width])
     }
 
     fn norm_silu(
@@ -120,7 +196,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
         struct Conv3x3;
 
         impl Backward<Flex, 3> for Conv3x3 {
-            type State = (NodeId, NodeId);
+            type State = (NodeId, NodeId, bool);
 
             fn backward(
                 self,
@@ -135,7 +211,12 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     contiguous(&checkpointer.retrieve_node_output::<Primitive>(ops.state.1));
                 let shape = conv_shape(&x, &weight);
                 if let Some(node) = node_x {
-                    let dx = conv3x3::input_gradient(values(&dy), values(&weight), shape);
+                    let dx = conv3x3::input_gradient(
+                        values(&dy),
+                        values(&weight),
+                        shape,
+                        transformed(&weight, shape, ops.state.2, true),
+                    );
                     let dims = [shape.batch, shape.channels_in, shape.height, shape.width];
                     grads.register::<Flex>(node.id, tensor(dx, dims));
                 }
@@ -152,19 +233,21 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             }
         }
 
+        let constant = !weight.is_tracked();
         match Conv3x3
             .prepare::<C>([x.node(), weight.node(), bias.node()])
             .compute_bound()
             .stateful()
         {
             OpsKind::Tracked(mut prep) => {
-                let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), constant);
                 prep.finish(
                     state,
-                    Flex::conv3x3(
+                    conv3x3_forward(
                         x.into_primitive(),
                         weight.into_primitive(),
                         bias.into_primitive(),
+                        constant,
                     ),
                 )
             }
@@ -172,6 +255,83 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 x.into_primitive(),
                 weight.into_primitive(),
                 bias.into_primitive(),
+            )),
+        }
+    }
+
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Conv2d;
+
+        impl Backward<Flex, 3> for Conv2d {
+            type State = (NodeId, NodeId, [usize; 2], [usize; 2]);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
+                let [node_x, node_weight, node_bias] = ops.parents;
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let (x, weight, stride, padding) = ops.state;
+                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
+                let weight = contiguous(&checkpointer.retrieve_node_output::<Primitive>(weight));
+                let shape = general_shape(&x, &weight, stride, padding);
+                if let Some(node) = node_x {
+                    let dx = conv2d::input_gradient(values(&dy), values(&weight), shape);
+                    let [height, width] = shape.input;
+                    let dims = [shape.batch, shape.channels_in, height, width];
+                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                }
+                if node_weight.is_some() || node_bias.is_some() {
+                    let (dw, db) = conv2d::weight_gradient(values(&x), values(&dy), shape);
+                    if let Some(node) = node_weight {
+                        let dims: [usize; 4] = weight.shape().dims();
+                        grads.register::<Flex>(node.id, tensor(dw, dims));
+                    }
+                    if let Some(node) = node_bias {
+                        grads.register::<Flex>(node.id, tensor(db, [shape.channels_out]));
+                    }
+                }
+            }
+        }
+
+        match Conv2d
+            .prepare::<C>([x.node(), weight.node(), bias.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = (
+                    prep.checkpoint(&x),
+                    prep.checkpoint(&weight),
+                    stride,
+                    padding,
+                );
+                prep.finish(
+                    state,
+                    Flex::conv2d(
+                        x.into_primitive(),
+                        weight.into_primitive(),
+                        bias.into_primitive(),
+                        stride,
+                        padding,
+                    ),
+                )
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::conv2d(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+                stride,
+                padding,
             )),
         }
     }

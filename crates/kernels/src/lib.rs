@@ -5,16 +5,20 @@
 //! network is written once. Results do not depend on the number of threads: work is cut into fixed units and
 //! sums are taken in a fixed order.
 
+mod conv2d;
 mod conv3x3;
 mod extension;
 mod lanes;
+mod matmul;
 mod norm_silu;
 mod simd;
+mod transformed;
 mod winograd;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
+pub use conv2d::conv2d;
 pub use conv3x3::conv3x3;
 pub use norm_silu::norm_silu;
 

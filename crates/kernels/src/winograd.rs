@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::conv3x3::Shape;
 use crate::lanes::{LANES, Lane, flat, flat_mut, gather, scatter};
+use crate::matmul::matmul_into;
 use crate::simd::vectorised;
 
 /// Rows of a packed panel of transformed weights: the height of the matrix product's widest micro-kernel.
@@ -26,10 +27,10 @@ const UNIT_BYTES: usize = 768 << 10;
 const UNIT_TILES: usize = 48;
 
 /// Tiles whose products the weight gradient sums at once.
-const GRADIENT_TILES: usize = 2048;
+const GRADIENT_TILES: usize = 512;
 
 /// Output pixels a tile has in one direction, `M`, and its taps, `A = M + 2`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tile {
     /// F(2x2, 3x3).
     Two,
@@ -155,6 +156,21 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
+    /// Transforms `weight` `[out, in, 3, 3]` with (in, out) `channels`, for the forward pass or (`turned`) for the input
+    /// gradient.
+    pub fn of(weight: &[f32], (i, o): (usize, usize), tile: Tile, turned: bool) -> Self {
+        if turned {
+            Self::turned(weight, i, o, tile)
+        } else {
+            Self::forward(weight, i, o, tile)
+        }
+    }
+
+    /// Bytes that the transformed weights take.
+    pub fn bytes(&self) -> usize {
+        self.values.len() * size_of::<Lane>()
+    }
+
     /// Transforms `weight` `[out, in, 3, 3]`.
     pub fn forward(weight: &[f32], channels_in: usize, channels_out: usize, tile: Tile) -> Self {
         Self::new(tile, channels_in, channels_out, |group, count, filters| {
@@ -185,6 +201,12 @@ impl Weights {
         })
     }
 
+    /// Lanes from one tap to the next: one more than the data, so that the taps of a filter do not all fall into one
+    /// set of the cache.
+    fn tap(channels_in: usize, groups: usize) -> usize {
+        groups * channels_in + 1
+    }
+
     /// `read` fills the filters `[in * 9]` of one group of output channels.
     fn new(
         tile: Tile,
@@ -205,7 +227,7 @@ impl Weights {
         read: impl Fn(usize, usize, &mut [Lane]) + Sync,
     ) -> Self {
         let groups = channels_out.div_ceil(LANES);
-        let tap = groups * channels_in;
+        let tap = Self::tap(channels_in, groups);
         let mut values = vec![Lane::ZERO; A * A * tap];
         let shared = Shared(values.as_mut_ptr());
         (0..groups).into_par_iter().for_each(|group| {
@@ -383,49 +405,6 @@ fn with_scratch<R>(lanes: usize, f: impl FnOnce(&mut [Lane]) -> R) -> R {
     result
 }
 
-/// Column-major `dst[m, n] (+)= a[m, k] * b[k, n]`, each with the distance of its columns; `b`'s elements stand
-/// `b_row` and `b_column` apart.
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-fn matmul(
-    (m, n, k): (usize, usize, usize),
-    dst: &mut [f32],
-    dst_column: usize,
-    accumulate: bool,
-    a: &[f32],
-    a_column: usize,
-    b: &[f32],
-    (b_row, b_column): (usize, usize),
-) {
-    assert!(dst.len() >= (n - 1) * dst_column + m);
-    assert!(a.len() >= (k - 1) * a_column + m);
-    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
-    // SAFETY: the assertions above keep every element that these strides reach inside its slice.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            dst_column as isize,
-            1,
-            accumulate,
-            a.as_ptr(),
-            a_column as isize,
-            1,
-            b.as_ptr(),
-            b_column as isize,
-            b_row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        )
-    }
-}
-
 /// `y = conv(x, weight) + bias`; `x` and the result row-major.
 pub(crate) fn forward(
     x: &[f32],
@@ -460,7 +439,7 @@ fn forward_by<const M: usize, const A: usize>(
     let unit_rows = (tiles / grid.columns).clamp(1, rows.div_ceil(rayon::current_num_threads()));
     let unit_tiles = unit_rows * grid.columns;
 
-    // One lane more than the data, so that the taps of a tile do not all fall into one set of the cache.
+    // One lane more than the data, as in `Weights::tap`.
     let tap_in = unit_tiles * groups_in + 1;
     let tap_out = unit_tiles * groups_out + 1;
     let span_rows = unit_rows.min(grid.rows);
@@ -586,19 +565,20 @@ fn multiply(
     let groups_in = shape.channels_in.div_ceil(LANES);
     let groups_out = shape.channels_out.div_ceil(LANES);
     let depth = shape.channels_in;
+    let tap_weights = Weights::tap(depth, groups_out);
     for tap in 0..taps {
         let b = flat(&transformed[tap * tap_in..(tap + 1) * tap_in]);
-        let a = &weights[tap * groups_out * depth..(tap + 1) * groups_out * depth];
+        let a = &weights[tap * tap_weights..(tap + 1) * tap_weights];
         let dst = flat_mut(&mut products[tap * tap_out..(tap + 1) * tap_out]);
         for first in (0..groups_out).step_by(PANEL / LANES) {
             let width = (groups_out - first).min(PANEL / LANES);
-            matmul(
+            matmul_into(
                 (width * LANES, tiles, depth),
                 &mut dst[first * LANES..],
-                groups_out * LANES,
+                (1, groups_out * LANES),
                 false,
                 flat(&a[first * depth..(first + width) * depth]),
-                width * LANES,
+                (1, width * LANES),
                 b,
                 (1, groups_in * LANES),
             );
@@ -625,7 +605,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
 
     let mut transformed = vec![Lane::ZERO; TAPS * tap_in];
     let mut gradients = vec![Lane::ZERO; TAPS * tap_out];
-    let tap_sums = shape.channels_in * groups_out;
+    let tap_sums = Weights::tap(shape.channels_in, groups_out);
     let mut sums = vec![Lane::ZERO; TAPS * tap_sums];
     for start in (0..rows).step_by(chunk_rows) {
         let end = (start + chunk_rows).min(rows);
@@ -686,13 +666,13 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
         sums.par_chunks_exact_mut(tap_sums)
             .enumerate()
             .for_each(|(tap, sums)| {
-                matmul(
+                matmul_into(
                     (groups_out * LANES, shape.channels_in, count),
                     flat_mut(sums),
-                    groups_out * LANES,
+                    (1, groups_out * LANES),
                     start > 0,
                     flat(&gradients[tap * tap_out..(tap + 1) * tap_out]),
-                    groups_out * LANES,
+                    (1, groups_out * LANES),
                     flat(&transformed[tap * tap_in..(tap + 1) * tap_in]),
                     (groups_in * LANES, 1),
                 );

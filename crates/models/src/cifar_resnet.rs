@@ -7,9 +7,12 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::{BareConv, average_pool, linear_parameters};
+use crate::keys::keys;
+use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Configuration of a [`CifarResnet`].
@@ -94,20 +97,34 @@ impl CifarResnet {
     }
 }
 
+impl Summary for CifarResnetConfig {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut side = network.conv1.trace(self.input_side, &mut trace);
+        for block in [&network.layer1, &network.layer2, &network.layer3]
+            .into_iter()
+            .flatten()
+        {
+            side = block.trace(side, &mut trace);
+        }
+        trace_linear(&network.linear, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+}
+
 impl Classifier for CifarResnet {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut seen = Vec::new();
-        let last = self.stages(self.preprocessing.normalise(image), &mut |h| {
-            seen.push(h.clone());
+        let mut stages = Vec::new();
+        self.stages(self.preprocessing.normalise(image), &mut |h| {
+            stages.push(h.clone());
         });
-        // Not the stem; and the last stage as the head sees it.
-        seen.pop();
-        seen.push(last);
-        seen.split_off(1)
+        // The stem comes first.
+        stages.split_off(1)
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
@@ -142,6 +159,17 @@ struct Block {
 }
 
 impl Block {
+    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
+    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
+        let held = channels * side * side;
+        trace.hold(held);
+        let side = self.conv1.trace(side, trace);
+        let side = self.conv2.trace(side, trace);
+        trace.release(held);
+        side
+    }
+
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
         Self {
             conv1: BareConv::new(channels_in, channels, 3, stride, device),

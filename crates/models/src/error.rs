@@ -58,4 +58,12 @@ pub enum Error {
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),
+    /// A configuration describes no network that can be built.
+    #[error("the configuration of the {network} is not possible: {what}")]
+    Configuration {
+        /// The family.
+        network: &'static str,
+        /// Which layer, what it needs and what it got.
+        what: String,
+    },
 }

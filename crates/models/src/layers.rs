@@ -1,5 +1,6 @@
 //! Layers that several families share.
 
+use crate::summary::Trace;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::softmax;
@@ -74,6 +75,14 @@ impl BareConv {
         }
     }
 
+    /// Counts its work on an image of `side` x `side`; the side of what comes out.
+    pub fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [channels_out, channels_in, kernel, _] = self.weight.lazy_shape().dims();
+        let out = side.div_ceil(self.stride);
+        trace.convolution(kernel, channels_in, channels_out, out * out);
+        out
+    }
+
     /// `[batch, in, h, w]` -> `[batch, out, ceil(h / stride), ceil(w / stride)]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
@@ -94,6 +103,12 @@ pub fn average_pool(x: Tensor<4>) -> Tensor<2> {
     x.reshape([batch as i32, channels as i32, -1])
         .mean_dim(2)
         .reshape([batch, channels])
+}
+
+/// Counts the work of a linear layer on one row.
+pub fn trace_linear(linear: &Linear, trace: &mut Trace) {
+    let [inputs, outputs] = linear.weight.lazy_shape().dims();
+    trace.layer(inputs * outputs, inputs + outputs);
 }
 
 /// Weight `[out, in]` and bias `[out]` of a linear layer; zeros where it has no bias.
@@ -163,6 +178,11 @@ impl SelfAttention {
                 .init(device),
             heads,
         }
+    }
+
+    /// Number of heads.
+    pub fn heads(&self) -> usize {
+        self.heads
     }
 
     /// `x + out(attention(norm(x)))`, `x`: `[batch, channel, height, width]`.

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{KeyMap, Source, load, open_verified};
 use crate::cifar_resnet::CifarResnetConfig;
+use crate::latent_diffusion::LatentDiffusionConfig;
 use crate::quick_unet::QuickUnetConfig;
 use crate::resnet18_32::Resnet18SmallConfig;
 use crate::resnet50::Resnet50Config;
+use crate::unet_ddim::DdimUnetConfig;
+use crate::unet_guided::GuidedUnetConfig;
+use crate::unet_iddpm::IddpmUnetConfig;
 use crate::wide_resnet::WideResnetConfig;
-use crate::{Classifier, Error, NoisePredictor};
+use crate::{Classifier, Error, FirstStage, NetworkSummary, NoisePredictor, Summary};
 
 /// The classifier families: name, and one line on each.
 pub const CLASSIFIERS: [(&str, &str); 4] = [
@@ -126,9 +130,27 @@ pub trait ClassifierTask {
     fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> Self::Output;
 }
 
+/// The configuration of each family.
+enum ClassifierConfig {
+    CifarResnet(CifarResnetConfig),
+    Resnet18Small(Resnet18SmallConfig),
+    Resnet50(Resnet50Config),
+    WideResnet(WideResnetConfig),
+}
+
 impl ClassifierNetwork {
     /// Runs a task on the family and configuration described.
     pub fn apply<T: ClassifierTask>(&self, task: T) -> T::Output {
+        match self.config() {
+            ClassifierConfig::CifarResnet(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::Resnet18Small(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::Resnet50(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::WideResnet(config) => task.run(|device| config.init(device)),
+        }
+    }
+
+    /// The family's own configuration.
+    fn config(&self) -> ClassifierConfig {
         match self.clone() {
             Self::CifarResnet {
                 blocks,
@@ -137,33 +159,27 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = CifarResnetConfig {
-                    blocks,
-                    width,
-                    num_classes,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::CifarResnet(CifarResnetConfig {
+                blocks,
+                width,
+                num_classes,
+                input_side,
+                mean,
+                std,
+            }),
             Self::Resnet18Small {
                 width,
                 num_classes,
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = Resnet18SmallConfig {
-                    num_classes,
-                    width,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::Resnet18Small(Resnet18SmallConfig {
+                num_classes,
+                width,
+                input_side,
+                mean,
+                std,
+            }),
             Self::Resnet50 {
                 blocks,
                 width,
@@ -171,17 +187,14 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = Resnet50Config {
-                    num_classes,
-                    blocks,
-                    width,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
-            }
+            } => ClassifierConfig::Resnet50(Resnet50Config {
+                num_classes,
+                blocks,
+                width,
+                input_side,
+                mean,
+                std,
+            }),
             Self::WideResnet {
                 blocks,
                 widen,
@@ -189,17 +202,40 @@ impl ClassifierNetwork {
                 input_side,
                 mean,
                 std,
-            } => {
-                let config = WideResnetConfig {
-                    num_classes,
-                    blocks,
-                    widen,
-                    input_side,
-                    mean,
-                    std,
-                };
-                task.run(|device| config.init(device))
+            } => ClassifierConfig::WideResnet(WideResnetConfig {
+                num_classes,
+                blocks,
+                widen,
+                input_side,
+                mean,
+                std,
+            }),
+        }
+    }
+
+    /// Stored numbers of such a network: parameters and running statistics.
+    pub fn stored_numbers(&self, device: &Device) -> usize {
+        struct Count<'a>(&'a Device);
+        impl ClassifierTask for Count<'_> {
+            type Output = usize;
+
+            fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> usize {
+                init(self.0).num_params()
             }
+        }
+        self.apply(Count(device))
+    }
+
+    /// What the network costs.
+    ///
+    /// # Errors
+    /// As [`Summary::summary`].
+    pub fn summary(&self) -> Result<NetworkSummary, Error> {
+        match self.config() {
+            ClassifierConfig::CifarResnet(config) => config.summary(),
+            ClassifierConfig::Resnet18Small(config) => config.summary(),
+            ClassifierConfig::Resnet50(config) => config.summary(),
+            ClassifierConfig::WideResnet(config) => config.summary(),
         }
     }
 
@@ -336,19 +372,6 @@ impl ClassifierNetwork {
             device,
         })
     }
-
-    /// Stored numbers of such a network: parameters and running statistics.
-    pub fn stored_numbers(&self, device: &Device) -> usize {
-        struct Count<'a>(&'a Device);
-        impl ClassifierTask for Count<'_> {
-            type Output = usize;
-
-            fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> usize {
-                init(self.0).num_params()
-            }
-        }
-        self.apply(Count(device))
-    }
 }
 
 struct Load<'a> {
@@ -387,42 +410,144 @@ pub enum DiffusionNetwork {
         /// Groups of every norm.
         groups: usize,
     },
+    /// [`crate::unet_guided`].
+    GuidedUnet(GuidedUnetConfig),
+    /// [`crate::unet_ddim`].
+    DdimUnet(DdimUnetConfig),
+    /// [`crate::unet_iddpm`].
+    IddpmUnet(IddpmUnetConfig),
+    /// [`crate::latent_diffusion`].
+    LatentDiffusion(LatentDiffusionConfig),
+}
+
+/// The configuration of each family.
+enum DiffusionConfig<'a> {
+    QuickUnet(QuickUnetConfig),
+    GuidedUnet(&'a GuidedUnetConfig),
+    DdimUnet(&'a DdimUnetConfig),
+    IddpmUnet(&'a IddpmUnetConfig),
+    LatentDiffusion(&'a LatentDiffusionConfig),
 }
 
 impl DiffusionNetwork {
-    /// The U-Net of this description.
-    pub fn config(&self) -> QuickUnetConfig {
-        let Self::QuickUnet {
-            image_channels,
-            num_classes,
-            patch,
-            channels,
-            blocks,
-            heads,
-            groups,
-        } = *self;
-        QuickUnetConfig::new(num_classes)
-            .with_image_channels(image_channels)
-            .with_patch(patch)
-            .with_channels(channels)
-            .with_blocks(blocks)
-            .with_heads(heads)
-            .with_groups(groups)
+    /// The family's own configuration.
+    fn config(&self) -> DiffusionConfig<'_> {
+        match self {
+            Self::QuickUnet {
+                image_channels,
+                num_classes,
+                patch,
+                channels,
+                blocks,
+                heads,
+                groups,
+            } => DiffusionConfig::QuickUnet(
+                QuickUnetConfig::new(*num_classes)
+                    .with_image_channels(*image_channels)
+                    .with_patch(*patch)
+                    .with_channels(*channels)
+                    .with_blocks(*blocks)
+                    .with_heads(*heads)
+                    .with_groups(*groups),
+            ),
+            Self::GuidedUnet(config) => DiffusionConfig::GuidedUnet(config),
+            Self::DdimUnet(config) => DiffusionConfig::DdimUnet(config),
+            Self::IddpmUnet(config) => DiffusionConfig::IddpmUnet(config),
+            Self::LatentDiffusion(config) => DiffusionConfig::LatentDiffusion(config),
+        }
     }
 
-    /// Loads weights for inference (outside autodiff).
+    /// The quick U-Net of this description; `None` when it is of another family.
+    pub fn quick_unet(&self) -> Option<QuickUnetConfig> {
+        match self.config() {
+            DiffusionConfig::QuickUnet(config) => Some(config),
+            _ => None,
+        }
+    }
+
+    /// What the network costs, for images of the size that it was trained on.
     ///
     /// # Errors
-    /// As [`open_verified`] and [`load`].
+    /// As [`Summary::summary`].
+    pub fn summary(&self) -> Result<NetworkSummary, Error> {
+        match self.config() {
+            DiffusionConfig::QuickUnet(config) => config.summary(),
+            DiffusionConfig::GuidedUnet(config) => config.summary(),
+            DiffusionConfig::DdimUnet(config) => config.summary(),
+            DiffusionConfig::IddpmUnet(config) => config.summary(),
+            DiffusionConfig::LatentDiffusion(config) => config.summary(),
+        }
+    }
+
+    /// The table from the names of the family's published files; the quick U-Net's are our own.
+    pub fn key_map(&self) -> KeyMap {
+        match self {
+            Self::QuickUnet { .. } => KeyMap::native(),
+            Self::GuidedUnet(_) => crate::unet_guided::key_map(),
+            Self::DdimUnet(_) => crate::unet_ddim::key_map(),
+            Self::IddpmUnet(_) => crate::unet_iddpm::key_map(),
+            Self::LatentDiffusion(_) => crate::unet_latent::key_map(),
+        }
+    }
+
+    /// Loads weights under the names of [`key_map`](Self::key_map), for inference (outside autodiff). Of a latent
+    /// diffusion model this is the noise predictor in latent space; see [`load_first_stage`](Self::load_first_stage).
+    ///
+    /// # Errors
+    /// As [`open_verified`] and [`load`]; [`Error::Configuration`] for a network that cannot be built.
     pub fn load(
         &self,
         path: &Path,
         sha256: Option<&str>,
         device: &Device,
     ) -> Result<Box<dyn NoisePredictor>, Error> {
-        let source = open_verified(path, sha256)?;
-        let module = load(self.config().init(device), &source, &KeyMap::native())?;
-        Ok(Box::new(module.valid()))
+        self.load_from(&open_verified(path, sha256)?, &self.key_map(), device)
+    }
+
+    /// Loads the weights of an opened file, for inference (outside autodiff).
+    ///
+    /// # Errors
+    /// As [`load`]; [`Error::Configuration`] for a network that cannot be built.
+    pub fn load_from(
+        &self,
+        source: &Source,
+        map: &KeyMap,
+        device: &Device,
+    ) -> Result<Box<dyn NoisePredictor>, Error> {
+        fn filled<M: Module + NoisePredictor + 'static>(
+            network: M,
+            source: &Source,
+            map: &KeyMap,
+        ) -> Result<Box<dyn NoisePredictor>, Error> {
+            Ok(Box::new(load(network, source, map)?.valid()))
+        }
+        match self.config() {
+            DiffusionConfig::QuickUnet(config) => filled(config.init(device), source, map),
+            DiffusionConfig::GuidedUnet(config) => filled(config.init(device)?, source, map),
+            DiffusionConfig::DdimUnet(config) => filled(config.init(device)?, source, map),
+            DiffusionConfig::IddpmUnet(config) => filled(config.init(device)?, source, map),
+            DiffusionConfig::LatentDiffusion(config) => {
+                filled(config.unet.init(device)?, source, map)
+            }
+        }
+    }
+
+    /// Loads the first stage of a latent diffusion model from the model's own file; `None` for a network that works
+    /// on images.
+    ///
+    /// # Errors
+    /// As [`load_from`](Self::load_from).
+    pub fn load_first_stage(
+        &self,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Option<Box<dyn FirstStage>>, Error> {
+        let Self::LatentDiffusion(config) = self else {
+            return Ok(None);
+        };
+        let map = crate::latent_diffusion::first_stage_key_map();
+        let network = load(config.first_stage.init(device)?, source, &map)?;
+        Ok(Some(Box::new(network.valid())))
     }
 }
 

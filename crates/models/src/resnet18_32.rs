@@ -7,9 +7,12 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::{BareConv, average_pool, linear_parameters};
+use crate::keys::keys;
+use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Configuration of a [`Resnet18Small`].
@@ -94,6 +97,27 @@ impl Resnet18Small {
     }
 }
 
+impl Summary for Resnet18SmallConfig {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut side = network.conv1.trace(self.input_side, &mut trace);
+        for block in [
+            &network.layer1,
+            &network.layer2,
+            &network.layer3,
+            &network.layer4,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            side = block.trace(side, &mut trace);
+        }
+        trace_linear(&network.fc, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+}
+
 impl Classifier for Resnet18Small {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
@@ -149,6 +173,20 @@ struct Projection {
 }
 
 impl Block {
+    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
+    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
+        let held = channels * side * side;
+        trace.hold(held);
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.conv.trace(side, trace);
+        }
+        let side = self.conv1.trace(side, trace);
+        let side = self.conv2.trace(side, trace);
+        trace.release(held);
+        side
+    }
+
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
         let same = stride == 1 && channels_in == channels;
         Self {

@@ -8,9 +8,12 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
+use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::{BareConv, average_pool, linear_parameters};
+use crate::keys::keys;
+use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Channels out of a bottleneck, over those inside.
@@ -112,6 +115,28 @@ impl Resnet50 {
     }
 }
 
+impl Summary for Resnet50Config {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut side = network.conv1.trace(self.input_side, &mut trace);
+        side = side.div_ceil(2);
+        for block in [
+            &network.layer1,
+            &network.layer2,
+            &network.layer3,
+            &network.layer4,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            side = block.trace(side, &mut trace);
+        }
+        trace_linear(&network.fc, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+}
+
 impl Classifier for Resnet50 {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
@@ -169,6 +194,21 @@ struct Projection {
 }
 
 impl Bottleneck {
+    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
+    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
+        let held = channels * side * side;
+        trace.hold(held);
+        if let Some(projection) = &self.downsample {
+            projection.conv.trace(side, trace);
+        }
+        let side = self.conv1.trace(side, trace);
+        let side = self.conv2.trace(side, trace);
+        let side = self.conv3.trace(side, trace);
+        trace.release(held);
+        side
+    }
+
     fn new(channels_in: usize, inside: usize, stride: usize, device: &Device) -> Self {
         let channels = EXPANSION * inside;
         let same = stride == 1 && channels_in == channels;

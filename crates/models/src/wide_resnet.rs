@@ -6,9 +6,12 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::{BareConv, average_pool, linear_parameters};
+use crate::keys::keys;
+use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Channels of the stem.
@@ -97,6 +100,22 @@ impl WideResnet {
     }
 }
 
+impl Summary for WideResnetConfig {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut side = network.conv1.trace(self.input_side, &mut trace);
+        for block in [&network.block1, &network.block2, &network.block3]
+            .into_iter()
+            .flat_map(|stage| &stage.layer)
+        {
+            side = block.trace(side, &mut trace);
+        }
+        trace_linear(&network.fc, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+}
+
 impl Classifier for WideResnet {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stages(self.preprocessing.normalise(image), &mut |_| ())
@@ -151,6 +170,20 @@ struct Block {
 }
 
 impl Block {
+    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
+    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
+        let held = channels * side * side;
+        trace.hold(held);
+        if let Some(shortcut) = &self.shortcut {
+            shortcut.trace(side, trace);
+        }
+        let side = self.conv1.trace(side, trace);
+        let side = self.conv2.trace(side, trace);
+        trace.release(held);
+        side
+    }
+
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
         Self {
             bn1: BatchNormConfig::new(channels_in).init(device),

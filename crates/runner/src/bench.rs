@@ -5,21 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use diffguard_datasets::benchmark::{self, Benchmark, Shelf};
-use diffguard_datasets::fetch::DataDirs;
-use diffguard_datasets::manifest::Manifest;
+use diffguard_datasets::benchmark::Benchmark;
 use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
 use serde::{Deserialize, Serialize};
 
 use crate::baselines::{self, Baseline};
+use crate::commands::data_folders;
+use crate::data::{Data, Missing, tell_left_out};
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
 use crate::parts::{Part, Split, Unit};
+use crate::perceptual::LoadedPerceptual;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::scores::{Sample, Scores};
-use crate::stages::{Inversion, Observed, Synthesis, compare, invert, observe, synthesise};
+use crate::stages::{
+    Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
+};
 use crate::store::{Array, Store};
 use crate::{Error, Result, Root, device, evaluate, outputs};
 
@@ -44,12 +47,16 @@ pub struct Options {
     pub export: Option<PathBuf>,
     /// The row that every other is compared with in a table of differences.
     pub against: Option<String>,
-    /// Folders of data sets and checkpoints.
-    pub data: Option<DataDirs>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
     pub force: bool,
+    /// Folder that data sets and checkpoints are looked for in first.
+    pub data: Option<PathBuf>,
+    /// Folder of fetched data sets.
+    pub cache: Option<PathBuf>,
+    /// What to do about data sets that are not at hand.
+    pub missing: Missing,
 }
 
 /// A finished run, as the outputs need it.
@@ -123,7 +130,8 @@ pub(crate) struct Done {
 /// Whatever keeps the run from its end; what was computed by then stays stored.
 pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let root = Root::find()?.with_data(options.data.clone());
+    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
+    let root = Root::find()?.with_data(Some(dirs));
     let (name, mut experiment) = Experiment::read(name, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {
@@ -154,11 +162,16 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    let benchmark = load_benchmark(&experiment, &root)?;
     if let Some(row) = &options.against {
         experiment.check_row(row)?;
     }
-    let networks = Networks::load(&experiment, &root, &device)?;
+    let data = Data::new(&root, root.data())?;
+    let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
+    let benchmark = load_benchmark(&experiment, &data, options, stop)?;
+    let networks = Networks {
+        perceptual,
+        ..Networks::load(&experiment, &root, &device)?
+    };
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
     let total = image_stages(&experiment, &parts);
@@ -193,22 +206,17 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     Ok(out)
 }
 
-/// The benchmark's validation sets cut to the validation limit, its test sets to the limit.
-fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
-    let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
-    let (assets, dirs) = (root.assets(), root.data());
-    let shelf = Shelf {
-        assets: &assets,
-        manifest: &manifest,
-        dirs: &dirs,
-    };
-    let whole = benchmark::open(&experiment.benchmark, &shelf)?;
-    let limited = whole.limit(
-        experiment.limit,
-        experiment.validation_limit,
-        experiment.seed,
-    );
-    Ok(limited.load()?)
+/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing more is decoded.
+fn load_benchmark(
+    experiment: &Experiment,
+    data: &Data,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Benchmark> {
+    let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    tell_left_out(&opened);
+    let (test, validation) = (experiment.limit, experiment.validation_limit);
+    Ok(opened.limit(test, validation, experiment.seed).load()?)
 }
 
 /// Refuses what cannot run before anything is computed.
@@ -264,10 +272,10 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         .iter()
         .map(|guard| guard.reconstruction().0)
         .collect();
+    let settings = experiment.guards.len() + references;
     (fit * watched
         + guarded * experiment.classifiers.len()
-        + guarded * (inversions + reconstructions.len() + experiment.guards.len() + references))
-        as u64
+        + guarded * (inversions + reconstructions.len() + settings)) as u64
 }
 
 fn scores(
@@ -350,11 +358,15 @@ fn scores(
         }
         Ok(())
     })?;
-    for guard in &experiment.guards {
-        for (column, values) in run_guard(&experiment, guard, networks, parts, &mut rest, pipeline)?
-        {
-            scores.push(column, values)?;
-        }
+    for (column, values) in run_guards(
+        &experiment,
+        &experiment.guards,
+        networks,
+        parts,
+        &mut rest,
+        pipeline,
+    )? {
+        scores.push(column, values)?;
     }
     let headline = match &experiment.headline {
         Some(_) => Some(elect(&experiment, &mut scores)?),
@@ -417,16 +429,16 @@ fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
         .collect()
 }
 
-/// Synthesises and compares all units under a guard; the columns by name.
-fn run_guard(
+/// Synthesises and compares all units under some guards; the columns by name. All guards of a unit are run before the
+/// next one, so that they share what the networks say of its references.
+fn run_guards(
     experiment: &Experiment,
-    guard: &Guard,
+    guards: &[Guard],
     networks: &Networks,
     parts: &[Part],
     units: &mut [Done],
     pipeline: &Pipeline,
 ) -> Result<Vec<(String, Vec<f64>)>> {
-    let spacing = &experiment.inversion[&guard.inversion].spacing;
     let compared = pipeline.each(units, |done| {
         let set = &parts[done.part].set.name;
         let known = Known {
@@ -435,50 +447,63 @@ fn run_guard(
             truth: &done.unit.truth,
             samples: &done.unit.samples,
         };
-        let labels = guard.label.choose(&known, experiment.seed)?;
-        let made = synthesise(
-            pipeline,
-            set,
-            &done.unit,
-            networks,
-            spacing,
-            &done.inverted[&guard.inversion],
-            (&guard.guidance, &guard.synthesis),
-            &labels,
-        )?;
+        // By the name of the reconstruction; the input has none.
+        let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
         let mut compared = Vec::new();
-        for reference in &guard.reference {
-            let reconstruction = match reference {
-                Reference::Input => None,
-                Reference::Reconstruction => Some(&done.reconstructed[&guard.reconstruction().0]),
-            };
-            let columns = compare(
+        for (place, guard) in guards.iter().enumerate() {
+            let labels = guard.label.choose(&known, experiment.seed)?;
+            let made = synthesise(
                 pipeline,
                 set,
                 &done.unit,
-                networks.protected(),
-                &done.observed[0],
-                reconstruction,
-                &made,
-                &guard.similarity,
+                networks,
+                &experiment.inversion[&guard.inversion].spacing,
+                &done.inverted[&guard.inversion],
+                (&guard.guidance, &guard.synthesis),
+                &labels,
             )?;
-            compared.push((*reference, columns));
+            for reference in &guard.reference {
+                let name = match reference {
+                    Reference::Input => None,
+                    Reference::Reconstruction => Some(guard.reconstruction().0),
+                };
+                let with = references
+                    .entry(name.clone())
+                    .or_insert_with(|| match &name {
+                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0]),
+                        Some(name) => {
+                            Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
+                        }
+                    });
+                let columns = compare(
+                    pipeline,
+                    set,
+                    &done.unit,
+                    networks,
+                    with,
+                    &made,
+                    &guard.similarity,
+                )?;
+                compared.push((place, *reference, columns));
+            }
+            done.synthesised.insert(guard.name.clone(), made);
         }
-        done.synthesised.insert(guard.name.clone(), made);
         Ok(compared)
     })?;
-    let mut columns: BTreeMap<(Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
-    for (reference, unit) in compared.into_iter().flatten() {
+    let mut columns: BTreeMap<(usize, Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
+    for (place, reference, unit) in compared.into_iter().flatten() {
         for (similarity, values) in unit {
             columns
-                .entry((reference, similarity))
+                .entry((place, reference, similarity))
                 .or_default()
                 .extend(values);
         }
     }
     Ok(columns
         .into_iter()
-        .map(|((reference, similarity), values)| (guard.column(reference, similarity), values))
+        .map(|((place, reference, similarity), values)| {
+            (guards[place].column(reference, similarity), values)
+        })
         .collect())
 }
 
@@ -602,7 +627,14 @@ fn oracle(
     let images: usize = units.iter().map(|done| done.unit.len()).sum();
     pipeline.progress.add_total(2 * images as u64);
     let mut all = scores.clone();
-    for (name, values) in run_guard(experiment, &guard, networks, parts, units, pipeline)? {
+    for (name, values) in run_guards(
+        experiment,
+        std::slice::from_ref(&guard),
+        networks,
+        parts,
+        units,
+        pipeline,
+    )? {
         all.push(name, values)?;
     }
     let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;

@@ -3,7 +3,10 @@
 use clap::Subcommand;
 
 use crate::Result;
-use crate::commands::{Bench, Compare, Evaluate, List, PrepareQuick, Score, Train, Verify};
+use crate::commands::{
+    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, PrepareQuick, Score, Train,
+    Verify,
+};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -16,10 +19,18 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Two rows of a run: their difference with interval and p-value, and the samples on which they disagree
     Compare(Compare),
+    /// Bring data sets and checkpoints into the cache; goes on where an earlier fetch stopped
+    Fetch(Fetch),
+    /// Show which data sets are at hand, what a benchmark is made of, and sample pictures
+    Datasets(Datasets),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
     Train(Train),
+    /// How often a classifier is right on a test set
+    Accuracy(Accuracy),
+    /// What a network is and what it costs
+    Model(Model),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
     /// Rebuild assets/quick from the original data files
@@ -37,8 +48,12 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Compare(command) => command.run(),
+            Self::Fetch(command) => command.run(),
+            Self::Datasets(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Accuracy(command) => command.run(),
+            Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }

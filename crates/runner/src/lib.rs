@@ -10,10 +10,12 @@
 //!
 //! Evaluation reads the columns alone.
 
+pub mod accuracy;
 mod baselines;
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod data;
 pub mod device;
 pub mod differences;
 pub mod disagreement;
@@ -24,9 +26,12 @@ pub mod foreign;
 pub mod golden;
 mod list;
 mod lock;
+pub mod model;
 pub mod networks;
 mod outputs;
+mod parallel;
 mod parts;
+pub mod perceptual;
 mod pipeline;
 mod progress;
 mod published;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
-use diffguard_guidance::{Schedule, ScheduleConfig};
+use burn::tensor::{Device, Tensor};
+use diffguard_guidance::{Schedule, ScheduleConfig, SimilarityName, View};
 use diffguard_models::checkpoint::open_verified;
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
 use diffguard_models::published::PublishedRecord;
@@ -11,6 +11,7 @@ use diffguard_models::{Classifier, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Experiment;
+use crate::perceptual::LoadedPerceptual;
 use crate::{Error, Result, Root};
 
 /// What a run records of a network.
@@ -40,6 +41,8 @@ pub struct Networks {
     pub classifiers: Vec<LoadedClassifier>,
     /// The diffusion network, where the experiment has one.
     pub diffusion: Option<LoadedDiffusion>,
+    /// What DISTS and LPIPS look through, where the experiment asks for them.
+    pub perceptual: Option<LoadedPerceptual>,
 }
 
 /// A diffusion network, its schedule, and where it comes from.
@@ -63,7 +66,7 @@ impl Provenance {
 }
 
 impl Networks {
-    /// Loads the networks of `experiment` onto `device`.
+    /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual).
     ///
     /// # Errors
     /// When a record or a weights file is missing, damaged, of another checksum, or does not fit.
@@ -83,6 +86,7 @@ impl Networks {
         Ok(Self {
             classifiers,
             diffusion,
+            perceptual: None,
         })
     }
 
@@ -99,6 +103,24 @@ impl Networks {
     /// The classifier under protection.
     pub fn protected(&self) -> &LoadedClassifier {
         &self.classifiers[0]
+    }
+
+    /// `image`, `[batch, channel, height, width]` in [-1, 1], with all networks that similarities look through.
+    pub fn view(&self, image: Tensor<4>) -> View<'_> {
+        let view = View::new(image, Some(self.protected().network.as_ref()));
+        match &self.perceptual {
+            Some(perceptual) => view.with_perceptual(&perceptual.network),
+            None => view,
+        }
+    }
+
+    /// SHA-256 of the files that the similarities `names` look through besides the classifier, for keys.
+    pub fn perceptual_key(&self, names: &[SimilarityName]) -> Option<&[String]> {
+        let needed = names
+            .iter()
+            .any(|name| !name.similarity().needs_weights.is_empty());
+        let perceptual = self.perceptual.as_ref().filter(|_| needed)?;
+        Some(&perceptual.sha256)
     }
 }
 

@@ -578,6 +578,7 @@ fn record(
         },
         "classifiers": networks.classifiers.iter().map(|classifier| &classifier.provenance).collect::<Vec<_>>(),
         "diffusion": networks.diffusion.as_ref().map(|diffusion| &diffusion.provenance),
+        "perceptual_sha256": networks.perceptual.as_ref().map(|perceptual| &perceptual.sha256),
         "baselines": finished.baselines,
         "classifier_accuracy": finished.accuracy,
         "headline": headline,

@@ -88,8 +88,11 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         validation,
         networks,
     } = published;
+    let diffusion = networks.diffusion.ok_or_else(|| {
+        Error::Setting("the run's experiment names no `diffusion` network".into())
+    })?;
     let settings = Settings {
-        schedule: networks.diffusion()?.schedule_config.clone(),
+        schedule: diffusion.schedule_config,
         inversion: experiment.inversion[&guard.inversion].clone(),
         guidance: guard.guidance.clone(),
         synthesis: guard.synthesis.clone(),
@@ -101,9 +104,6 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     let classifier = networks.classifiers.into_iter().next();
     let classifier =
         classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
-    let diffusion = networks.diffusion;
-    let diffusion =
-        diffusion.ok_or_else(|| Error::Setting("the run has no diffusion network".into()))?;
     let diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
 
     let mut reports: Vec<ImageReport> = Vec::new();
@@ -314,7 +314,55 @@ fn grid(rows: Vec<GridRow>, title: &str) -> PictureGrid {
 
 #[cfg(test)]
 mod tests {
-    use super::percentile;
+    use super::*;
+    use diffguard_report::pictures::Tile;
+
+    /// The benchmark's own test images get the scores that its table was made of.
+    #[test]
+    fn images_score_as_in_the_benchmark() {
+        let root = Root::find().unwrap();
+        let folder = root.results().join("quick");
+        let benchmark = benchmark::load("quick", &root.assets()).unwrap();
+        let stored = Scores::read(&folder.join("scores.parquet")).unwrap();
+        let of = |set: &str| stored.samples.iter().position(|sample| sample.set == set);
+        let rows: Vec<usize> = [&benchmark.id_test, &benchmark.ood_test[0].set]
+            .iter()
+            .map(|set| of(&set.name).unwrap())
+            .collect();
+        let files = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for (row, set) in rows
+            .iter()
+            .zip([&benchmark.id_test, &benchmark.ood_test[0].set])
+        {
+            let id = &stored.samples[*row].id;
+            let index = set.ids.iter().position(|other| other == id).unwrap();
+            let (width, height) = (set.shape.width as u32, set.shape.height as u32);
+            let pixels = set.image(index).to_vec();
+            let picture = image::GrayImage::from_raw(width, height, pixels).unwrap();
+            let path = files.path().join(format!("{row}.png"));
+            picture.save(&path).unwrap();
+            paths.push(path);
+        }
+        let scored = score(&paths, &folder, &root, &Device::flex()).unwrap();
+        for (finding, row) in scored.findings.iter().zip(&rows) {
+            for placed in &finding.similarities {
+                let want = stored.column(&placed.name).unwrap()[*row];
+                let off = (placed.score - want).abs();
+                assert!(
+                    off < 1e-3 * (1.0 + want.abs()),
+                    "{}: {} {want}",
+                    placed.name,
+                    placed.score
+                );
+            }
+            let headline = stored.column("diffguard").unwrap()[*row];
+            assert!((finding.headline.score - headline).abs() < 1e-3);
+        }
+        assert_eq!(scored.cost.unet_rows, 2 * (15 + 16 * 2 + 16));
+        let tiles: Vec<&Option<Tile>> = scored.pictures.groups[0].rows[0].tiles.iter().collect();
+        assert!(tiles.iter().all(|tile| tile.is_some()));
+    }
 
     #[test]
     fn percentiles() {

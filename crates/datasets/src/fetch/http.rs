@@ -56,6 +56,8 @@ enum End {
     Failure(Failure),
     /// Worth another attempt, after the time that the server asks for.
     Again(String, Option<Duration>),
+    /// Nobody was reached: worth one more attempt, as another place may be better.
+    Unreached(String),
 }
 
 /// What is known of an unfinished file, beside it.
@@ -75,10 +77,15 @@ impl Transfer<'_> {
                 return Err(Failure::Stopped);
             }
             let before = self.have();
+            let mut most = self.patience.retries;
             let (problem, asked) = match self.attempt(url) {
                 Ok(()) => return Ok(()),
                 Err(End::Failure(failure)) => return Err(failure),
                 Err(End::Again(problem, asked)) => (problem, asked),
+                Err(End::Unreached(problem)) => {
+                    most = most.min(1);
+                    (problem, None)
+                }
             };
             if self.progress.stopped() {
                 return Err(Failure::Stopped);
@@ -89,7 +96,7 @@ impl Transfer<'_> {
             } else {
                 failures + 1
             };
-            if failures > self.patience.retries {
+            if failures > most {
                 return Err(Failure::Place(format!(
                     "{problem} ({failures} times in a row)"
                 )));
@@ -118,7 +125,14 @@ impl Transfer<'_> {
                 request = request.header(header::IF_RANGE, version);
             }
         }
-        let response = request.call().map_err(|error| self.told(&error, 0))?;
+        let response = request.call().map_err(|error| match error {
+            ureq::Error::Io(error)
+                if !matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) =>
+            {
+                End::Unreached(format!("no connection: {error}"))
+            }
+            error => self.told(&error, 0),
+        })?;
         let offset = self.offset(&response, have)?;
         let length = content_length(response.headers());
         let is_page = content_type(response.headers()).starts_with("text/html");

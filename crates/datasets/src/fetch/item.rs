@@ -19,6 +19,8 @@ pub struct Item<'a> {
     pub page: Option<&'a str>,
     /// Anything else worth knowing.
     pub note: Option<&'a str>,
+    /// Where the repository has what is read of it.
+    pub in_repository: Option<&'a str>,
     /// The ways to have it, the preferred one first.
     pub ways: Vec<Way<'a>>,
 }
@@ -41,6 +43,8 @@ pub struct Offer<'a> {
     pub place: &'a Place,
     /// Under which name it is kept.
     pub file: &'a str,
+    /// Under which other paths it may lie in a data folder.
+    pub also: &'a [String],
     /// How to know that it is whole.
     pub checksum: &'a Checksum,
     /// Its size, where known.
@@ -82,6 +86,7 @@ impl<'a> From<&'a Dataset> for Item<'a> {
             let offer = Offer {
                 place: &archive.place,
                 file: &archive.file,
+                also: &archive.also,
                 checksum: &archive.checksum,
                 bytes: archive.bytes,
             };
@@ -116,6 +121,7 @@ impl<'a> From<&'a Dataset> for Item<'a> {
             role: &dataset.role,
             page: dataset.page.as_deref(),
             note: dataset.note.as_deref(),
+            in_repository: dataset.in_repository.as_deref(),
             ways,
         }
     }
@@ -127,13 +133,15 @@ impl<'a> From<&'a Checkpoint> for Item<'a> {
             name: &checkpoint.name,
             what: &checkpoint.what,
             licence: &checkpoint.licence,
-            role: checkpoint.used_by.as_deref().unwrap_or("checkpoint"),
+            role: checkpoint.used_by.as_deref().unwrap_or(&checkpoint.what),
             page: None,
             note: checkpoint.caveat.as_deref(),
+            in_repository: None,
             ways: vec![Way {
                 parts: vec![vec![Offer {
                     place: &checkpoint.place,
                     file: &checkpoint.file,
+                    also: &checkpoint.also,
                     checksum: &checkpoint.checksum,
                     bytes: checkpoint.bytes,
                 }]],

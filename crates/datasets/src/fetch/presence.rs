@@ -146,8 +146,9 @@ impl DataDirs {
     ) -> Result<Option<(PathBuf, Condition)>> {
         for offer in offers {
             let data = self.data.iter().flat_map(|dir| {
-                let name = Path::new(offer.file);
-                [dir.join(item.name).join(name), dir.join(name)]
+                let own = [dir.join(item.name).join(offer.file), dir.join(offer.file)];
+                let also = offer.also.iter().map(|path| dir.join(path));
+                own.into_iter().chain(also)
             });
             for path in data.chain([self.cache_of(item.name).join(offer.file)]) {
                 if !path.is_file() {

@@ -1,6 +1,6 @@
 //! From a data set that is at hand to its images by list name.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Pictures;
@@ -11,7 +11,7 @@ use crate::container::Container;
 use crate::fetch::Found;
 use crate::lists::{Half, Naming};
 use crate::manifest::{Dataset, Holds};
-use crate::{Error, ImageSet, ImageShape, Result, idx};
+use crate::{Error, ImageSet, ImageShape, Result, idx, mat5};
 
 /// Opens the archive of `dataset` that `found` says is at hand. `halves` says which halves the lists need, so that no
 /// more is read of the formats that have to be read as a whole.
@@ -59,7 +59,7 @@ pub fn open_archive(
             let sets = halves.iter().map(|&half| idx_half(&found.paths, half));
             Ok(in_memory(sets.collect::<Result<_>>()?))
         }
-        (Holds::Matlab, _) => Ok(in_memory(vec![svhn(&path)?])),
+        (Holds::Matlab, _) => Ok(in_memory(vec![mat5::read_svhn(&path)?])),
         _ => Err(Error::Invalid {
             what: format!("data set `{}`", dataset.name),
             problem: format!("no reader for {}", archive.place),
@@ -107,12 +107,4 @@ fn labelled(name: &str, shape: ImageShape, pixels: Vec<u8>, labels: Vec<u8>) -> 
     let ids = vec![String::new(); labels.len()];
     let labels = labels.into_iter().map(i64::from).collect();
     ImageSet::new(name, shape, pixels, labels, ids)
-}
-
-/// The test part of SVHN from its MATLAB file.
-fn svhn(path: &Path) -> Result<ImageSet> {
-    Err(Error::Invalid {
-        what: path.display().to_string(),
-        problem: "no reader yet".into(),
-    })
 }

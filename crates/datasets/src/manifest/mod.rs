@@ -46,6 +46,8 @@ pub struct Dataset {
     pub page: Option<String>,
     /// Anything else worth knowing.
     pub note: Option<String>,
+    /// Where the repository has what the benchmarks read of it, so that nothing needs to be fetched.
+    pub in_repository: Option<String>,
     /// Where to get it, the preferred place first; where archives name a part, one of each part is needed.
     #[serde(rename = "archive")]
     pub archives: Vec<Archive>,
@@ -65,6 +67,8 @@ pub struct Archive {
     pub part: Option<String>,
     /// Its file in the cache and in a data folder: a name, or a path where the user puts it there by hand.
     pub file: String,
+    /// Other paths in a data folder under which the same file may lie.
+    pub also: Vec<String>,
     /// Folders of a data folder that hold the same, unpacked.
     pub unpacked: Vec<String>,
     /// Of what kind its content is.
@@ -93,10 +97,14 @@ pub struct Checkpoint {
     pub place: Place,
     /// The name of its file in the cache and in a data folder.
     pub file: String,
+    /// Other paths in a data folder under which the same file may lie.
+    pub also: Vec<String>,
     /// How to know that it is whole.
     pub checksum: Checksum,
     /// Its size, where known.
     pub bytes: Option<u64>,
+    /// The network that it belongs to, as the models crate describes one (`family` and its sizes), where known.
+    pub network: Option<toml::Table>,
 }
 
 /// What an archive holds, and so which reader reads it.
@@ -184,6 +192,17 @@ impl Manifest {
             .ok_or_else(|| {
                 let known = self.datasets.iter().map(|dataset| dataset.name.as_str());
                 unknown("data set", name, known)
+            })
+    }
+
+    /// The checkpoint whose published SHA-256 is, or begins as, `sha256`.
+    pub fn checkpoint_of_sha256(&self, sha256: &str) -> Option<&Checkpoint> {
+        self.checkpoints
+            .iter()
+            .find(|checkpoint| match &checkpoint.checksum {
+                Checksum::Sha256(whole) => whole == sha256,
+                Checksum::Sha256Prefix(start) => sha256.starts_with(start.as_str()),
+                Checksum::Md5(_) | Checksum::Unverified => false,
             })
     }
 

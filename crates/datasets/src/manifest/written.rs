@@ -17,6 +17,8 @@ pub(super) struct WrittenArchive {
     by_hand: Option<String>,
     file: Option<String>,
     #[serde(default)]
+    also: Vec<String>,
+    #[serde(default)]
     unpacked: Vec<String>,
     holds: Holds,
     names: Option<Naming>,
@@ -43,12 +45,15 @@ pub(super) struct WrittenCheckpoint {
     google_drive: Option<String>,
     google_drive_folder: Option<String>,
     file: Option<String>,
+    #[serde(default)]
+    also: Vec<String>,
     md5: Option<String>,
     sha256: Option<String>,
     sha256_prefix: Option<String>,
     #[serde(default)]
     unverified: bool,
     bytes: WrittenBytes,
+    network: Option<toml::Table>,
 }
 
 /// A size, or the word `unknown`.
@@ -71,8 +76,13 @@ impl TryFrom<WrittenArchive> for Archive {
             raw.debian.map(Place::Debian),
             raw.by_hand.map(Place::ByHand),
         ])?;
-        if let Some(bad) = raw.unpacked.iter().find(|folder| !is_plain(folder)) {
-            return Err(format!("unpacked: `{bad}` is no plain relative path"));
+        if let Some(bad) = raw
+            .unpacked
+            .iter()
+            .chain(&raw.also)
+            .find(|folder| !is_plain(folder))
+        {
+            return Err(format!("unpacked, also: `{bad}` is no plain relative path"));
         }
         match (raw.holds, raw.names) {
             (Holds::Images, Some(Naming::Path(parts))) if parts > 0 => {}
@@ -82,6 +92,7 @@ impl TryFrom<WrittenArchive> for Archive {
         }
         Ok(Self {
             file: file_name(&place, raw.file)?,
+            also: raw.also,
             place,
             unpacked: raw.unpacked,
             holds: raw.holds,
@@ -110,9 +121,11 @@ impl TryFrom<WrittenCheckpoint> for Checkpoint {
             used_by: raw.used_by,
             caveat: raw.caveat,
             file: file_name(&place, raw.file)?,
+            also: raw.also,
             place,
             checksum: checksum(raw.md5, raw.sha256, raw.sha256_prefix, raw.unverified)?,
             bytes: raw.bytes.known()?,
+            network: raw.network,
         })
     }
 }

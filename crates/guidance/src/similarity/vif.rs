@@ -19,9 +19,9 @@ const WINDOWS: [usize; 4] = [17, 9, 5, 3];
 /// Smallest side of which the coarsest window leaves a pixel.
 const SMALLEST_SIDE: usize = 41;
 
-/// What the eye learns of the scene from the reference image, as a share of what it learns from the synthesis; at most
-/// 1. VIF is not symmetric: the authors pass the original first and the reconstruction second, which `vif_p` takes for
-/// its own reference, and so it is here.
+/// What the eye learns of the scene from the reference image, as a share of what it learns from the synthesis, limited
+/// to 1. VIF is not symmetric: the authors pass the original first and the reconstruction second, which `vif_p` takes
+/// for its own reference, and so it is here.
 pub const VIF: Similarity = Similarity {
     name: NAME,
     summary: "visual information fidelity in the pixel domain (images of 41 pixels or more)",

@@ -3,50 +3,12 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use diffguard_oracle::procedural;
 
 use crate::checkpoint::{KeyMap, Source};
 
 /// Names and shapes of a network's weights as its published files have them.
 pub struct Procedural(Vec<(String, Vec<usize>)>);
-
-/// The hash of a key: FNV-1a modulo 10007.
-pub fn hash(key: &str) -> u32 {
-    let full = key.bytes().fold(2_166_136_261u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
-    });
-    full % 10_007
-}
-
-/// The uniform number of entry `i` of a key with this hash.
-pub fn u(hash: f64, i: usize) -> f64 {
-    // Two roundings: a fused multiply-add would give other numbers.
-    let product = (i + 1) as f64 * 12.9898;
-    let value = (product + hash).sin() * 43_758.545_3;
-    value - value.floor()
-}
-
-/// All values of a key in double precision, row-major.
-pub fn exact(key: &str, shape: &[usize]) -> Vec<f64> {
-    let h = f64::from(hash(key));
-    let fan_in: usize = shape.iter().skip(1).product();
-    (0..shape.iter().product::<usize>())
-        .map(|i| {
-            let u = u(h, i);
-            let c = 2.0 * u - 1.0;
-            match key {
-                _ if shape.len() > 1 => c * (3.0 / fan_in as f64).sqrt(),
-                _ if key.ends_with("running_var") => 1.0 + 0.5 * u,
-                _ if key.ends_with("weight") => 1.0 + 0.1 * c,
-                _ => 0.1 * c,
-            }
-        })
-        .collect()
-}
-
-/// All values of a key, row-major.
-pub fn values(key: &str, shape: &[usize]) -> Vec<f32> {
-    exact(key, shape).into_iter().map(|v| v as f32).collect()
-}
 
 impl Procedural {
     /// Of a network that is published under the names of `map`.
@@ -59,7 +21,7 @@ impl Procedural {
         let tensors = self
             .0
             .iter()
-            .map(|(key, shape)| (key.clone(), shape.clone(), values(key, shape)));
+            .map(|(key, shape)| (key.clone(), shape.clone(), procedural(key, shape)));
         Source::from_values("procedural weights", tensors)
     }
 }

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use diffguard_oracle::{Case, Error, Produced, Result};
+use diffguard_oracle::{Case, Error, Produced, Result, key_hash, procedural, procedural_uniform};
 
-use super::procedural::{self, Procedural};
+use super::procedural::Procedural;
 use crate::checkpoint::{KeyMap, load};
 use crate::{Classifier, cifar_resnet, resnet18_32, resnet50};
 
@@ -137,20 +137,21 @@ fn formula(case: &Case) -> Result<Vec<Produced>> {
             .filter_map(|axis| usize::try_from(axis.as_u64()?).ok())
             .collect();
         let count = shape.iter().product::<usize>();
-        let exact = procedural::exact(key, &shape);
-        let stored = procedural::values(key, &shape);
+        let stored = procedural(key, &shape);
         let first = count.min(64);
-        let hash = f64::from(procedural::hash(key));
-        let u = (0..first).map(|i| procedural::u(hash, i));
+        let u = (0..first).map(|i| procedural_uniform(key, i));
         produced.extend([
-            Produced::new(format!("out.hash.{key}"), [hash]),
+            Produced::new(format!("out.hash.{key}"), [key_hash(key)]),
             Produced::new(format!("out.u.{key}"), u),
             Produced::new(format!("out.{key}"), stored[..first].iter().copied()),
             Produced::new(
                 format!("out.last.{key}"),
                 stored[count - count.min(8)..].iter().copied(),
             ),
-            Produced::new(format!("out.sum.{key}"), [exact.iter().sum::<f64>()]),
+            Produced::new(
+                format!("out.sum.{key}"),
+                [stored.iter().map(|&v| f64::from(v)).sum::<f64>()],
+            ),
         ]);
     }
     Ok(produced)

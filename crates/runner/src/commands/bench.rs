@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use diffguard_datasets::fetch::DataDirs;
 
-use super::{cache, data_dirs, stop_signal};
+use super::stop_signal;
 use crate::Result;
 use crate::bench::{Options, bench};
+use crate::data::Missing;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -35,9 +35,6 @@ pub struct Bench {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Folder of data sets and checkpoints, before those in DIFFGUARD_DATA
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Also table every row's difference in AUROC to this one, with interval and p-value
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
@@ -50,6 +47,18 @@ pub struct Bench {
     /// Compute again what is stored
     #[arg(long)]
     force: bool,
+    /// Folder that data sets and checkpoints are looked for in first [default: those of $DIFFGUARD_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder for fetched data sets [default: $DIFFGUARD_CACHE, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Fetch nothing; refuse if a data set is missing
+    #[arg(long)]
+    offline: bool,
+    /// Fetch nothing; leave out the test sets that are missing
+    #[arg(long, conflicts_with = "offline")]
+    at_hand: bool,
 }
 
 impl Bench {
@@ -62,14 +71,17 @@ impl Bench {
             batch: self.batch,
             seed: self.seed,
             threads: self.threads,
-            data: Some(DataDirs {
-                data: data_dirs(self.data),
-                cache: cache(),
-            }),
             against: self.against,
             export: self.export,
             no_progress: self.no_progress,
             force: self.force,
+            data: self.data,
+            cache: self.cache,
+            missing: match (self.offline, self.at_hand) {
+                (true, _) => Missing::Refuse,
+                (_, true) => Missing::LeaveOut,
+                _ => Missing::Fetch,
+            },
         };
         bench(&self.experiment, &options, stop_signal()?).map(|_| ())
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use diffguard_guidance::{Cost, SimilarityName, View};
+use diffguard_guidance::{SimilarityName, View};
 use serde::Serialize;
 
 use crate::Result;
-use crate::networks::LoadedClassifier;
+use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::stages::{Observed, Synthesis};
@@ -22,24 +22,61 @@ pub type Columns = BTreeMap<SimilarityName, Vec<f64>>;
 struct DependsOn<'a> {
     device: &'a str,
     synthesis: &'a Key,
-    /// The reconstruction, or the input where there is none.
     reference: &'a Key,
     classifier: &'a str,
     similarities: &'a [SimilarityName],
+    /// Where a similarity looks through it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perceptual: Option<&'a [String]>,
 }
 
-/// Compares a synthesis with the input, or with the unconditional reconstruction where one is given.
+/// What the syntheses of a work unit are compared with. The networks look at it once, whatever the number of settings.
+pub struct Compared<'a> {
+    key: Key,
+    view: View<'a>,
+}
+
+impl<'a> Compared<'a> {
+    /// The input, whose logits and features are known from the first stage.
+    pub fn input(
+        pipeline: &Pipeline,
+        networks: &'a Networks,
+        unit: &Unit,
+        observed: &Observed,
+    ) -> Self {
+        let view = networks.view(pipeline.tensor::<4>(&unit.images));
+        Self {
+            key: unit.key.clone(),
+            view: view.with_observations(
+                pipeline.tensor(&observed.features),
+                pipeline.tensor(&observed.logits),
+            ),
+        }
+    }
+
+    /// The unconditional reconstruction.
+    pub fn reconstruction(
+        pipeline: &Pipeline,
+        networks: &'a Networks,
+        reconstruction: &Synthesis,
+    ) -> Self {
+        Self {
+            key: reconstruction.key.clone(),
+            view: networks.view(pipeline.tensor::<4>(&reconstruction.image)),
+        }
+    }
+}
+
+/// Compares a synthesis with its reference.
 ///
 /// # Errors
 /// What [`Pipeline::unit`] and the similarities meet.
-#[allow(clippy::too_many_arguments)]
 pub fn compare(
     pipeline: &Pipeline,
     set: &str,
     unit: &Unit,
-    classifier: &LoadedClassifier,
-    observed: &Observed,
-    reconstruction: Option<&Synthesis>,
+    networks: &Networks,
+    reference: &Compared<'_>,
     synthesis: &Synthesis,
     similarities: &[SimilarityName],
 ) -> Result<Columns> {
@@ -49,28 +86,23 @@ pub fn compare(
         &DependsOn {
             device: &pipeline.device_name,
             synthesis: &synthesis.key,
-            reference: reconstruction.map_or(&unit.key, |reconstruction| &reconstruction.key),
-            classifier: &classifier.provenance.sha256,
+            reference: &reference.key,
+            classifier: &networks.protected().provenance.sha256,
             similarities,
+            perceptual: networks.perceptual_key(similarities),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let network = Some(classifier.network.as_ref());
-        let reference = match reconstruction {
-            Some(reconstruction) => View::new(pipeline.tensor::<4>(&reconstruction.image), network),
-            // The input's features are known from the first stage.
-            None => View::new(pipeline.tensor::<4>(&unit.images), network).with_observations(
-                pipeline.tensor(&observed.features),
-                pipeline.tensor(&observed.logits),
-            ),
-        };
-        let made = View::new(pipeline.tensor::<4>(&synthesis.image), network);
+        let before = reference.view.cost().classifier_rows;
+        let made = networks.view(pipeline.tensor::<4>(&synthesis.image));
         let mut output = Output::default();
         for name in similarities {
-            let score = name.similarity().score(&reference, &made)?;
+            let score = name.similarity().score(&reference.view, &made)?;
             output.arrays.insert(name.to_string(), array(score)?);
         }
-        output.cost = Cost::default() + reference.cost() + made.cost();
+        // Earlier settings have paid for what the networks had seen of the reference before.
+        output.cost = made.cost();
+        output.cost.classifier_rows += reference.view.cost().classifier_rows - before;
         Ok(output)
     })?;
     similarities

@@ -1,7 +1,9 @@
 //! Invert: the latent of each image, and where its inversion stopped.
 
 use burn::tensor::Tensor;
-use diffguard_guidance::{EarlyStopConfig, InversionConfig, ScheduleConfig, Trajectory, View};
+use diffguard_guidance::{
+    EarlyStopConfig, InversionConfig, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
+};
 use serde::Serialize;
 
 use crate::Result;
@@ -34,6 +36,9 @@ struct DependsOn<'a> {
     /// Where an early stop looks through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     classifier: Option<&'a str>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perceptual: Option<&'a [String]>,
 }
 
 /// Inverts a work unit.
@@ -54,6 +59,15 @@ pub fn invert(
         .is_some_and(EarlyStopConfig::needs_classifier)
         .then_some(protected);
     let diffusion = networks.diffusion()?;
+    let watched: Vec<SimilarityName> = config
+        .early_stop
+        .iter()
+        .flat_map(EarlyStopConfig::thresholds)
+        .filter_map(|(metric, _)| match metric {
+            StopMetric::Psnr => None,
+            StopMetric::Similarity(name) => Some(name),
+        })
+        .collect();
     let key = Key::new(
         STAGE,
         VERSION,
@@ -64,17 +78,13 @@ pub fn invert(
             inversion: config,
             images: &unit.key,
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
+            perceptual: networks.perceptual_key(&watched),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let image = pipeline.tensor::<4>(&unit.images);
-        let look = |image: Tensor<4>| {
-            View::new(
-                image,
-                classifier.map(|classifier| classifier.network.as_ref()),
-            )
-        };
+        let look = |image: Tensor<4>| networks.view(image);
         let inverted = diffguard_guidance::invert_with(
             diffusion.unet.as_ref(),
             &trajectory,

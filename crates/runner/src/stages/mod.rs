@@ -7,7 +7,7 @@ mod observe;
 mod perturb;
 mod synthesise;
 
-pub use compare::compare;
+pub use compare::{Compared, compare};
 pub use invert::{Inversion, invert};
 pub use observe::{Observed, observe};
 pub use perturb::perturb;

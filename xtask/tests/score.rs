@@ -1,0 +1,74 @@
+//! `score`: what it prints, what it writes, and how it exits.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn score(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .arg("score")
+        .args(arguments)
+        .current_dir(ROOT)
+        .output()
+        .unwrap()
+}
+
+/// An image that is at hand, and that needs resizing, cropping and turning grey: the quick benchmark's picture grid.
+fn picture() -> String {
+    format!("{ROOT}/results/quick/pictures.png")
+}
+
+fn findings(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn an_image_is_placed_among_validation_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let strip = folder.path().join("strip.png");
+    let image = picture();
+    let output = score(&[&image, &image, "--json", "--out", strip.to_str().unwrap()]);
+    let findings = findings(&output);
+    assert_eq!(
+        findings.len(),
+        2,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(findings[0]["headline"], findings[1]["headline"]);
+    for finding in &findings {
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&number(&finding["confidence"])));
+        assert_eq!(finding["similarities"].as_array().unwrap().len(), 14);
+        for placed in finding["similarities"].as_array().unwrap() {
+            assert!((0.0..=100.0).contains(&number(&placed["percentile"])));
+        }
+        let below = number(&finding["headline"]["score"]) < number(&finding["threshold"]);
+        assert_eq!(finding["out_of_distribution"], below);
+        // The verdict and the exit status are one.
+        assert_eq!(output.status.code(), Some(i32::from(below)));
+    }
+    assert!(std::fs::read(&strip).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn what_cannot_be_scored_ends_with_two_and_says_why() {
+    for (arguments, word) in [
+        (vec!["/nowhere/at-all.png"], "at-all.png"),
+        (
+            vec![concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")],
+            "Cargo.toml",
+        ),
+        (vec!["x.png", "--model", "quik"], "did you mean `quick`"),
+    ] {
+        let output = score(&arguments);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(word), "{message}");
+    }
+}
