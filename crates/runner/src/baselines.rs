@@ -1,12 +1,15 @@
 //! The baselines of a run: detectors fitted on stored observations, their parameters fixed or chosen on validation.
 
+use std::path::Path;
 use std::time::Instant;
 
 use diffguard_ood::detectors::{
     self, FitData, Head, Labelled, Need, Observations, Odin, Perturbed,
 };
 use diffguard_ood::tune::{Candidate, Place, Validation, tune};
+use diffguard_report::write_atomic;
 use ndarray::{Array1, Array2, Array3, Axis};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use crate::bench::Done;
@@ -50,6 +53,8 @@ pub struct ChosenParameters {
     pub candidates: Vec<Candidate>,
 }
 
+/// What is observed of every classifier also goes to the folder `export`, where one is given, for other programs.
+///
 /// Fits the baselines of `experiment` on the `fit` units and the validation split, and scores the `rest`.
 ///
 /// # Errors
@@ -62,6 +67,7 @@ pub fn run(
     rest: &[Done],
     pipeline: &Pipeline,
     scores: &mut Scores,
+    export: Option<&Path>,
 ) -> Result<Vec<Baseline>> {
     let mut baselines = Vec::new();
     for (index, classifier) in networks.classifiers.iter().enumerate() {
@@ -77,6 +83,9 @@ pub fn run(
             train: Seen::of(fit, index)?,
             all: Seen::of(rest, index)?,
         };
+        if let Some(folder) = export {
+            bench.export(folder)?;
+        }
         for choice in &experiment.detectors {
             let entry = detectors::entry(&choice.name)?;
             let of_members = entry.needs == [Need::Members];
@@ -185,6 +194,46 @@ impl Watched<'_> {
             score_seconds: begun.elapsed().as_secs_f64(),
         };
         Ok((baseline, values))
+    }
+
+    /// Writes what was observed to `CLASSIFIER.safetensors`: features and logits of the fit split (`train`, with
+    /// labels) and of every validation and test sample (`all`, in the order of scores.parquet), and the head.
+    fn export(&self, folder: &Path) -> Result<()> {
+        let (weight, bias) = self.head()?;
+        let name = self.classifier.provenance.name();
+        let path = folder.join(format!("{name}.safetensors"));
+        let matrix =
+            |array: &Array2<f32>| (array.shape().to_vec(), array.iter().copied().collect());
+        let labels: Vec<f32> = self
+            .train
+            .labels
+            .iter()
+            .map(|&label| label as f32)
+            .collect();
+        let tensors: Vec<(&str, (Vec<usize>, Vec<f32>))> = vec![
+            ("train.features", matrix(&self.train.features)),
+            ("train.logits", matrix(&self.train.logits)),
+            ("train.labels", (vec![labels.len()], labels)),
+            ("all.features", matrix(&self.all.features)),
+            ("all.logits", matrix(&self.all.logits)),
+            ("head.weight", matrix(&weight)),
+            ("head.bias", (vec![bias.len()], bias.to_vec())),
+        ];
+        let fault = |error: &dyn std::fmt::Display| Error::file(&path, error);
+        let bytes: Vec<Vec<u8>> = tensors
+            .iter()
+            .map(|(_, (_, values))| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            .collect();
+        let views = tensors
+            .iter()
+            .zip(&bytes)
+            .map(|((name, (shape, _)), bytes)| {
+                let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+                Ok((*name, view.map_err(|error| fault(&error))?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let file = safetensors::serialize(views, None).map_err(|error| fault(&error))?;
+        Ok(write_atomic(&path, &file)?)
     }
 
     fn head(&self) -> Result<(Array2<f32>, Array1<f32>)> {

@@ -1,7 +1,7 @@
 //! A run of an experiment: from images to scores.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -43,6 +43,10 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// Folder that observations are written to for other programs.
+    pub export: Option<PathBuf>,
+    /// The row that every other is compared with in a table of differences.
+    pub against: Option<String>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
@@ -158,6 +162,9 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
+    if let Some(row) = &options.against {
+        experiment.check_row(row)?;
+    }
     let data = Data::new(&root, root.data())?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
     let benchmark = load_benchmark(&experiment, &data, options, stop)?;
@@ -177,9 +184,25 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         stop,
         accounts: std::sync::Mutex::default(),
     };
-    let finished = scores(name, experiment, benchmark, &networks, &parts, &pipeline)?;
+    let finished = scores(
+        name,
+        experiment,
+        benchmark,
+        &networks,
+        &parts,
+        &pipeline,
+        options.export.as_deref(),
+    )?;
     pipeline.progress.finish();
-    outputs::write(&finished, &networks, &pipeline, &root, &out, begun)?;
+    let surroundings = outputs::Surroundings {
+        networks: &networks,
+        pipeline: &pipeline,
+        root: &root,
+        out: &out,
+        begun,
+        against: options.against.as_deref(),
+    };
+    outputs::write(&finished, &surroundings)?;
     Ok(out)
 }
 
@@ -262,6 +285,7 @@ fn scores(
     networks: &Networks,
     parts: &[Part],
     pipeline: &Pipeline,
+    export: Option<&Path>,
 ) -> Result<Finished> {
     let mut done: Vec<Done> = parts
         .iter()
@@ -304,6 +328,7 @@ fn scores(
         &rest,
         pipeline,
         &mut scores,
+        export,
     )?;
     drop(fit);
 

@@ -4,7 +4,8 @@ use clap::Subcommand;
 
 use crate::Result;
 use crate::commands::{
-    Accuracy, Bench, Datasets, Fetch, List, Model, PrepareQuick, Score, Train, Verify,
+    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, PrepareQuick, Score, Train,
+    Verify,
 };
 
 /// What the program can do.
@@ -18,6 +19,10 @@ pub enum Command {
     Fetch(Fetch),
     /// Show which data sets are at hand, what a benchmark is made of, and sample pictures
     Datasets(Datasets),
+    /// Check somebody else's scores against a benchmark's samples, and put them beside ours
+    Evaluate(Evaluate),
+    /// Two rows of a run: their difference with interval and p-value, and the samples on which they disagree
+    Compare(Compare),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
@@ -43,6 +48,8 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Fetch(command) => command.run(),
             Self::Datasets(command) => command.run(),
+            Self::Evaluate(command) => command.run(),
+            Self::Compare(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Accuracy(command) => command.run(),

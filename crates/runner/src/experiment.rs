@@ -278,6 +278,27 @@ impl Experiment {
         Ok(())
     }
 
+    /// Refuses the name of a row that a run of this experiment will not have. (The rows of several classifiers have
+    /// names that their records give; they are not known here.)
+    pub fn check_row(&self, row: &str) -> Result<()> {
+        let mut rows = self.rows();
+        rows.extend(
+            self.combinations
+                .iter()
+                .map(|combination| combination.name.clone()),
+        );
+        if self.each_classifier || rows.iter().any(|known| known == row) {
+            return Ok(());
+        }
+        let hint = match suggest(row, rows.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", rows.join(", ")),
+        };
+        Err(Error::Setting(format!(
+            "--against: the experiment has no row `{row}`; {hint}"
+        )))
+    }
+
     /// The rows that a run has before its fusions.
     fn rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self

@@ -16,29 +16,46 @@ use diffguard_report::{Metric, MetricRow, Role, csv, write_atomic};
 use serde_json::json;
 
 use crate::bench::Finished;
-use crate::evaluate;
 use crate::networks::Networks;
 use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::{Error, Result, Root};
+use crate::{differences, evaluate};
 
 /// The version of burn that the workspace pins.
 const BURN: &str = "0.22.1";
 /// Points that a ROC curve is thinned to before it is drawn.
 const CURVE_POINTS: usize = 400;
 
+/// What a run had around it.
+pub struct Surroundings<'a> {
+    /// The networks.
+    pub networks: &'a Networks,
+    /// Stages, device and accounts.
+    pub pipeline: &'a Pipeline<'a>,
+    /// The repository.
+    pub root: &'a Root,
+    /// Where to write.
+    pub out: &'a Path,
+    /// When the run began.
+    pub begun: Instant,
+    /// The row that all others are compared with, if a table of differences was asked for.
+    pub against: Option<&'a str>,
+}
+
 /// Writes everything and prints the table and the paths.
 ///
 /// # Errors
 /// When metrics cannot be computed or a file cannot be written.
-pub fn write(
-    finished: &Finished,
-    networks: &Networks,
-    pipeline: &Pipeline,
-    root: &Root,
-    out: &Path,
-    begun: Instant,
-) -> Result<()> {
+pub fn write(finished: &Finished, surroundings: &Surroundings) -> Result<()> {
+    let Surroundings {
+        networks,
+        pipeline,
+        root,
+        out,
+        begun,
+        against,
+    } = *surroundings;
     let experiment = &finished.experiment;
     let evaluating = Instant::now();
     let mut rows = evaluate::metrics(
@@ -72,7 +89,16 @@ pub fn write(
         &[Metric::Auroc, Metric::Fpr95],
     )?;
     let path = out.join("table.md");
-    write_atomic(&path, markdown(finished, &main, &rows)?)?;
+    let mut text = markdown(finished, &main, &rows)?;
+    if let Some(row) = against {
+        let test = finished
+            .scores
+            .only(|split| matches!(split, Split::IdTest | Split::Near | Split::Far))?;
+        let paired = differences::differences(&test, row)?;
+        text += "\n## Differences\n\n";
+        text += &differences::markdown(&paired, row);
+    }
+    write_atomic(&path, text)?;
     keep(path);
     for path in plots(finished, &rows, out)? {
         keep(path);
@@ -147,11 +173,18 @@ fn envelopes(finished: &Finished) -> Vec<(String, [String; 2])> {
 /// Baselines, the headline and the best setting of each guard (on validation), fusions, oracles.
 fn main_groups(finished: &Finished) -> Vec<MethodGroup> {
     let experiment = &finished.experiment;
-    let baselines: Vec<String> = experiment
-        .detectors
-        .iter()
-        .map(|detector| detector.row().to_owned())
-        .collect();
+    let mut baselines: Vec<(String, Vec<String>)> = Vec::new();
+    for baseline in &finished.baselines {
+        let heading = match experiment.each_classifier {
+            true if baseline.row.contains('@') => format!("Baselines on {}", baseline.classifier),
+            true => "All classifiers together".to_owned(),
+            false => "Baselines".to_owned(),
+        };
+        match baselines.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, rows)) => rows.push(baseline.row.clone()),
+            None => baselines.push((heading, vec![baseline.row.clone()])),
+        }
+    }
     let mut guards = Vec::new();
     if finished.headline.is_some() {
         guards.push("diffguard".to_owned());
@@ -178,8 +211,10 @@ fn main_groups(finished: &Finished) -> Vec<MethodGroup> {
         .map(str::to_owned)
         .collect();
     oracles.extend(envelopes(finished).into_iter().map(|(name, _)| name));
-    [
-        MethodGroup::new("Baselines", baselines),
+    let baselines = baselines
+        .into_iter()
+        .map(|(heading, rows)| MethodGroup::new(heading, rows));
+    let others = [
         MethodGroup::new(
             "DiffGuard (each guidance with the similarity that validation chose)",
             guards,
@@ -189,10 +224,11 @@ fn main_groups(finished: &Finished) -> Vec<MethodGroup> {
             fusions.collect::<Vec<_>>(),
         ),
         MethodGroup::new("Oracles (they look at test labels)", oracles),
-    ]
-    .into_iter()
-    .filter(|group| !group.methods.is_empty())
-    .collect()
+    ];
+    baselines
+        .chain(others)
+        .filter(|group| !group.methods.is_empty())
+        .collect()
 }
 
 fn columns_of(finished: &Finished, guard: &str) -> Vec<String> {
@@ -219,6 +255,29 @@ fn markdown(finished: &Finished, main: &Table, rows: &[MetricRow]) -> Result<Str
             .count(),
         100.0 * finished.accuracy
     );
+    if !finished.benchmark.left_out.is_empty() {
+        text += "**Not at hand, and therefore not in the table:**\n\n";
+        for set in &finished.benchmark.left_out {
+            text += &format!(
+                "- {} ({}): {}; `{}`\n",
+                set.name, set.role, set.reason, set.command
+            );
+        }
+        text.push('\n');
+    }
+    let extras: Vec<&str> = finished
+        .benchmark
+        .ood_test
+        .iter()
+        .filter(|ood| ood.extra)
+        .map(|ood| ood.set.name.as_str())
+        .collect();
+    if !extras.is_empty() {
+        text += &format!(
+            "Not part of the published benchmark, shown beside it: {}.\n\n",
+            extras.join(", ")
+        );
+    }
     text += &main.to_markdown();
     if let Some(chosen) = &finished.headline {
         text += &format!(
@@ -260,12 +319,17 @@ fn role_of(split: Split) -> Option<Role> {
 /// Baselines that are drawn as ROC curves: more could not be told apart.
 const CURVE_BASELINES: usize = 4;
 
+/// Baselines that are drawn as bars: those of one classifier.
+const BARS: usize = 45;
+
 /// The rows that plots show: so many baselines, in the experiment's order, then the headline, its oracle and the first
 /// fusion.
 fn plotted(finished: &Finished, baselines: usize) -> Vec<String> {
-    let detectors = finished.experiment.detectors.iter().take(baselines);
-    let mut methods: Vec<String> = detectors
-        .map(|detector| detector.row().to_owned())
+    let mut methods: Vec<String> = finished
+        .baselines
+        .iter()
+        .take(baselines.min(BARS))
+        .map(|baseline| baseline.row.clone())
         .collect();
     let own = ["diffguard", "diffguard-oracle"];
     methods.extend(

@@ -35,6 +35,12 @@ pub struct Bench {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Also table every row's difference in AUROC to this one, with interval and p-value
+    #[arg(long, value_name = "ROW")]
+    against: Option<String>,
+    /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py)
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -65,6 +71,8 @@ impl Bench {
             batch: self.batch,
             seed: self.seed,
             threads: self.threads,
+            against: self.against,
+            export: self.export,
             no_progress: self.no_progress,
             force: self.force,
             data: self.data,

@@ -2,7 +2,9 @@
 
 mod accuracy;
 mod bench;
+mod compare;
 mod datasets;
+mod evaluate;
 mod fetch;
 mod list;
 mod model;
@@ -13,7 +15,9 @@ mod verify;
 
 pub use accuracy::Accuracy;
 pub use bench::Bench;
+pub use compare::Compare;
 pub use datasets::Datasets;
+pub use evaluate::Evaluate;
 pub use fetch::Fetch;
 pub use list::List;
 pub use model::Model;
