@@ -7,8 +7,8 @@ pub mod layers;
 pub mod network;
 pub mod quick_unet;
 mod traits;
-pub mod vgg;
 pub mod verify;
+pub mod vgg;
 
 pub use error::Error;
 pub use traits::{Classifier, NoisePredictor};

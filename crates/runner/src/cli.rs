@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::Result;
-use crate::commands::{Bench, List, PrepareQuick, Score, Train, Verify};
+use crate::commands::{Bench, List, Perf, PrepareQuick, Score, Train, Verify};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -18,6 +18,8 @@ pub enum Command {
     Train(Train),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
+    /// Measure the speed, beside PyTorch's on the same cores where asked
+    Perf(Perf),
     /// Rebuild assets/quick from the original data files
     PrepareQuick(PrepareQuick),
 }
@@ -34,6 +36,7 @@ impl Command {
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Perf(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }
         .map(|()| 0)

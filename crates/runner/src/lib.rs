@@ -21,6 +21,7 @@ mod lock;
 pub mod networks;
 mod outputs;
 mod parts;
+pub mod perf;
 mod pipeline;
 mod progress;
 mod published;

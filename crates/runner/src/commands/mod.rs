@@ -2,6 +2,7 @@
 
 mod bench;
 mod list;
+mod perf;
 mod prepare_quick;
 mod score;
 mod train;
@@ -9,6 +10,7 @@ mod verify;
 
 pub use bench::Bench;
 pub use list::List;
+pub use perf::Perf;
 pub use prepare_quick::PrepareQuick;
 pub use score::Score;
 pub use train::{Train, What};
