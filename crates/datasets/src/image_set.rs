@@ -166,28 +166,7 @@ impl ImageSet {
         if n >= self.len() {
             return self.clone();
         }
-        let mut groups: BTreeMap<i64, Vec<(u64, usize)>> = BTreeMap::new();
-        for (index, (&label, id)) in self.labels.iter().zip(&self.ids).enumerate() {
-            let luck = Fields::new("limit")
-                .number(seed)
-                .text(&self.name)
-                .text(id)
-                .draw();
-            groups.entry(label).or_default().push((luck, index));
-        }
-        for group in groups.values_mut() {
-            group.sort_unstable();
-        }
-        let mut kept = Vec::with_capacity(n);
-        let mut round = 0;
-        while kept.len() < n {
-            // `n` is below the number of images, so every round finds at least one.
-            let turn = groups.values().filter_map(|group| group.get(round));
-            kept.extend(turn.take(n - kept.len()).map(|&(_, index)| index));
-            round += 1;
-        }
-        kept.sort_unstable();
-        self.subset(&kept)
+        self.subset(&draw(&self.name, &self.labels, &self.ids, n, seed))
     }
 
     /// SHA-256 over shape, pixels, labels and ids, in hexadecimal; the name is not part of it.
@@ -211,6 +190,31 @@ impl ImageSet {
         }
         fields.hex()
     }
+}
+
+/// The indices of at most `n` images of a set, ascending, as [`ImageSet::limit`] draws them.
+pub(crate) fn draw(name: &str, labels: &[i64], ids: &[String], n: usize, seed: u64) -> Vec<usize> {
+    if n >= labels.len() {
+        return (0..labels.len()).collect();
+    }
+    let mut groups: BTreeMap<i64, Vec<(u64, usize)>> = BTreeMap::new();
+    for (index, (&label, id)) in labels.iter().zip(ids).enumerate() {
+        let luck = Fields::new("limit").number(seed).text(name).text(id).draw();
+        groups.entry(label).or_default().push((luck, index));
+    }
+    for group in groups.values_mut() {
+        group.sort_unstable();
+    }
+    let mut kept = Vec::with_capacity(n);
+    let mut round = 0;
+    while kept.len() < n {
+        // `n` is below the number of images, so every round finds at least one.
+        let turn = groups.values().filter_map(|group| group.get(round));
+        kept.extend(turn.take(n - kept.len()).map(|&(_, index)| index));
+        round += 1;
+    }
+    kept.sort_unstable();
+    kept
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ pub type Look<'a> = dyn Fn(Tensor<4>) -> View<'a> + 'a;
 pub(crate) struct Watch<'c, 'v> {
     config: &'c EarlyStopConfig,
     look: &'c Look<'v>,
-    /// The input of the rows at these positions; made again when other rows take part.
+    /// The input of the rows at these positions; made again when others join.
     reference: Option<(Vec<usize>, View<'v>)>,
     cost: Cost,
 }
@@ -199,9 +199,17 @@ fn reference<'s, 'a>(
     if kept
         .as_ref()
         .is_some_and(|(positions, _)| positions != rows.positions())
-        && let Some((_, view)) = kept.take()
+        && let Some((positions, view)) = kept.take()
     {
         *cost += view.cost();
+        // Rows that have left take nothing away from what is known of the others.
+        let places = rows.positions().iter().map(|position| {
+            let place = positions.iter().position(|known| known == position);
+            place.ok_or(())
+        });
+        if let Ok(places) = places.collect::<Result<Vec<usize>, ()>>() {
+            *kept = Some((rows.positions().to_vec(), view.select(&places)));
+        }
     }
     &kept
         .get_or_insert_with(|| (rows.positions().to_vec(), make()))

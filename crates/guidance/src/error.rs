@@ -68,4 +68,8 @@ pub enum Error {
         /// What is wrong, and what would be right.
         reason: String,
     },
+
+    /// Trained weights that cannot be used.
+    #[error(transparent)]
+    Weights(#[from] diffguard_models::Error),
 }

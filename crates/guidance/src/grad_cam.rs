@@ -45,17 +45,27 @@ pub fn grad_cam(
         });
     }
     let activations = classifier.last_stage(image).detach().without_autodiff();
+    let gradient = activation_gradient(classifier, activations.clone(), labels);
+    Ok(enlarge_map(raw_map(activations, gradient), [height, width]))
+}
+
+/// Gradient of each label's logit with respect to the activations `[batch, feature, h, w]` of the last stage.
+pub(crate) fn activation_gradient(
+    classifier: &dyn Classifier,
+    activations: Tensor<4>,
+    labels: &[usize],
+) -> Tensor<4> {
     let recorded = activations.clone().autodiff().require_grad();
+    let batch = labels.len();
     let labels: Vec<i64> = labels.iter().map(|label| *label as i64).collect();
     let labels =
         Tensor::<2, Int>::from_data(TensorData::new(labels, [batch, 1]), &recorded.device());
     let logits = classifier.head(classifier.pool(recorded.clone()));
     let gradients = logits.gather(1, labels).sum().backward();
     // A classifier whose logits ignore the activations has no gradient there: the map is zero.
-    let gradient = recorded
+    recorded
         .grad(&gradients)
-        .unwrap_or_else(|| activations.zeros_like());
-    Ok(enlarge_map(raw_map(activations, gradient), [height, width]))
+        .unwrap_or_else(|| activations.zeros_like())
 }
 
 /// `sum_c mean_hw(gradient_c) activation_c`: `[batch, 1, h, w]` of two tensors `[batch, feature, h, w]`.

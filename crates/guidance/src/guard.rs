@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use diffguard_models::{Classifier, NoisePredictor};
+use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
-    latent::LatentModel,
+    similarity::Perceptual,
     synthesise,
 };
 
@@ -77,8 +77,9 @@ impl Default for Settings {
 pub struct DiffGuard {
     unet: Box<dyn NoisePredictor>,
     classifier: Box<dyn Classifier>,
-    latent: Option<Box<dyn LatentModel>>,
+    first_stage: Option<Box<dyn FirstStage>>,
     donors: Option<Donors>,
+    perceptual: Option<Perceptual>,
     settings: Settings,
     trajectory: Trajectory,
 }
@@ -157,29 +158,30 @@ impl DiffGuard {
         Ok(Self {
             unet,
             classifier,
-            latent: None,
+            first_stage: None,
             donors: None,
+            perceptual: None,
             settings,
             trajectory,
         })
     }
 
-    /// The same, for a diffusion network that works in the latent space of `model`.
+    /// The same, for a diffusion network that works in the latent space of `first_stage`.
     ///
     /// # Errors
     /// When the guidance takes gradients of the classifier, which cannot see latents.
-    pub fn with_latent_model(self, model: Box<dyn LatentModel>) -> Result<Self, Error> {
+    pub fn with_first_stage(self, first_stage: Box<dyn FirstStage>) -> Result<Self, Error> {
         if matches!(self.settings.guidance, GuidanceConfig::Classifier(_)) {
             return Err(Error::Setting {
                 setting: "guidance",
                 value: "classifier".into(),
                 reason:
-                    "the classifier cannot see latents; use \"classifier-free\" with a latent model"
+                    "the classifier cannot see latents; use \"classifier-free\" with a first stage"
                         .into(),
             });
         }
         Ok(Self {
-            latent: Some(model),
+            first_stage: Some(first_stage),
             ..self
         })
     }
@@ -189,6 +191,15 @@ impl DiffGuard {
     pub fn with_donors(self, donors: Donors) -> Self {
         Self {
             donors: Some(donors),
+            ..self
+        }
+    }
+
+    /// The same, with the network that DISTS and LPIPS look through.
+    #[must_use]
+    pub fn with_perceptual(self, perceptual: Perceptual) -> Self {
+        Self {
+            perceptual: Some(perceptual),
             ..self
         }
     }
@@ -279,13 +290,12 @@ impl DiffGuard {
                 }
             })
             .collect();
-        let made = View::new(synthesis.clone(), Some(classifier));
+        let made = self.view(synthesis.clone());
         for reference in &self.settings.reference {
             let view = match (reference, &reconstruction) {
-                (Reference::Reconstruction, Some(image)) => {
-                    View::new(image.clone(), Some(classifier))
-                }
-                _ => View::new(images.clone(), Some(classifier))
+                (Reference::Reconstruction, Some(image)) => self.view(image.clone()),
+                _ => self
+                    .view(images.clone())
                     .with_observations(features.clone(), logits.clone()),
             };
             for name in &self.settings.similarity {
@@ -312,10 +322,9 @@ impl DiffGuard {
         samples: &[u64],
         cost: &mut Cost,
     ) -> Result<(Start, Vec<usize>), Error> {
-        let classifier = self.classifier.as_ref();
-        let look = |x: Tensor<4>| View::new(self.decoded(x), Some(classifier));
-        let encoded = match &self.latent {
-            Some(model) => model.encode(images.clone()),
+        let look = |x: Tensor<4>| self.view(self.decoded(x));
+        let encoded = match &self.first_stage {
+            Some(first_stage) => first_stage.encode(images.clone()),
             None => images.clone(),
         };
         let inverted = invert_with(
@@ -351,9 +360,17 @@ impl DiffGuard {
         Ok(self.decoded(image))
     }
 
+    fn view(&self, image: Tensor<4>) -> View<'_> {
+        let view = View::new(image, Some(self.classifier.as_ref()));
+        match &self.perceptual {
+            Some(perceptual) => view.with_perceptual(perceptual),
+            None => view,
+        }
+    }
+
     fn decoded(&self, x: Tensor<4>) -> Tensor<4> {
-        match &self.latent {
-            Some(model) => model.decode(x),
+        match &self.first_stage {
+            Some(first_stage) => first_stage.decode(x),
             None => x,
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     Cost, Error,
     ddim::{Level, implied_image, implied_noise, recompose},
     early_stop::{EarlyStopConfig, Look, Watch},
+    guidance::{Guidance, GuidanceStep},
     rows::{Rows, int_tensor},
     similarity::View,
     solver::{History, Solver},
@@ -140,6 +141,71 @@ pub fn invert_with(
     look: &Look<'_>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
+    let predict = |x: &Tensor<4>, made: &[Move], _: &[usize], rows: &Rows| {
+        let cost = Cost {
+            unet_rows: rows.len() as u64,
+            ..Cost::default()
+        };
+        Ok((network.eps(x.clone(), network_steps(made, x), None), cost))
+    };
+    run(&predict, trajectory, config, image, look, observe)
+}
+
+/// As [`invert_with`], under a guidance, as a synthesis would be. The paper and the authors invert unconditionally.
+///
+/// # Errors
+/// As there, and when the guidance refuses.
+pub fn invert_guided(
+    network: &dyn NoisePredictor,
+    trajectory: &Trajectory,
+    config: &InversionConfig,
+    guidance: &dyn Guidance,
+    image: Tensor<4>,
+    look: &Look<'_>,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Inverted, Error> {
+    let [batch, ..] = image.dims();
+    let device = image.device();
+    let predict = |x: &Tensor<4>, made: &[Move], indices: &[usize], rows: &Rows| {
+        let mut cost = Cost::default();
+        let mut eps = Vec::new();
+        let mut first = 0;
+        // A guidance sees one noise level at a time; rows that entered together are beside each other.
+        for together in indices.chunk_by(|a, b| a == b) {
+            let here = first..first + together.len();
+            let positions = rows.positions()[here.clone()].to_vec();
+            let step = GuidanceStep {
+                index: together[0],
+                t: made[first].t,
+                abar: made[first].from,
+                x: &x.clone().narrow(0, first, together.len()),
+                rows: &Rows::new(positions, batch, &device),
+            };
+            let prediction = guidance.predict(network, &step)?;
+            cost += prediction.cost;
+            eps.push(match prediction.shift {
+                None => prediction.eps,
+                Some(shift) => prediction.eps - shift,
+            });
+            first = here.end;
+        }
+        Ok((Tensor::cat(eps, 0), cost))
+    };
+    run(&predict, trajectory, config, image, look, observe)
+}
+
+/// The noise in `x`, given the rows' moves, their indices and the rows; and its cost.
+type Predict<'a> =
+    dyn Fn(&Tensor<4>, &[Move], &[usize], &Rows) -> Result<(Tensor<4>, Cost), Error> + 'a;
+
+fn run(
+    predict: &Predict<'_>,
+    trajectory: &Trajectory,
+    config: &InversionConfig,
+    image: Tensor<4>,
+    look: &Look<'_>,
+    observe: &mut dyn FnMut(&Step<'_>),
+) -> Result<Inverted, Error> {
     let [batch, ..] = image.dims();
     let device = image.device();
     let mut moves = trajectory.inversion_of(config.solver);
@@ -176,8 +242,8 @@ pub fn invert_with(
         let made: Vec<Move> = indices.iter().map(|index| moves[*index]).collect();
         let from = Level::of(made.iter().map(|step| step.from).collect());
         let to = Level::of(made.iter().map(|step| step.to).collect());
-        let mut eps = network.eps(x.clone(), network_steps(&made, &x), None);
-        cost.unet_rows += rows.len() as u64;
+        let (mut eps, spent) = predict(&x, &made, &indices, &rows)?;
+        cost += spent;
         let mut x0hat = implied_image(x.clone(), eps.clone(), &from);
         if config.clip_denoised {
             (x0hat, eps) = clip_above_the_first(&x, x0hat, eps, &from, &indices);

@@ -1,38 +1,6 @@
-//! Crops and nearest-neighbour indices against the reference's, exactly.
+//! How crops are drawn.
 
-mod common;
-
-use common::{Oracle, host};
-use diffguard_guidance::{
-    cutouts::{Crop, cut, draw_crops},
-    nearest::nearest_indices,
-};
-
-#[test]
-fn crops_and_indices() {
-    let oracle = Oracle::open("cutouts/nearest");
-    let crops: Vec<Crop> = oracle
-        .ints("in.crops")
-        .chunks(3)
-        .map(|c| Crop {
-            size: c[0] as usize,
-            y: c[1] as usize,
-            x: c[2] as usize,
-        })
-        .collect();
-    let cutouts = cut(oracle.tensor("in.image"), &crops, 28);
-    assert_eq!(cutouts.dims().to_vec(), oracle.shape("out.cutouts"));
-    oracle.check("out.cutouts", &host(&cutouts));
-    for target in [16, 28, 224] {
-        let got: Vec<f64> = oracle
-            .ints(&format!("in.sizes_to_{target}"))
-            .iter()
-            .flat_map(|size| nearest_indices(*size as usize, target))
-            .map(|i| i as f64)
-            .collect();
-        oracle.check(&format!("out.index_to_{target}"), &got);
-    }
-}
+use diffguard_guidance::cutouts::{Crop, draw_crops};
 
 #[test]
 fn crops_are_drawn_within_the_image_and_by_their_key_alone() {

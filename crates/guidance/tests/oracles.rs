@@ -14,3 +14,38 @@ fn run(kind: &str) {
 fn similarity() {
     run("similarity");
 }
+
+#[test]
+fn schedule() {
+    run("schedule");
+}
+
+#[test]
+fn cutouts() {
+    run("cutouts");
+}
+
+#[test]
+fn ddim_inversion() {
+    run("ddim_inversion");
+}
+
+#[test]
+fn ddim_sampling() {
+    run("ddim_sampling");
+}
+
+#[test]
+fn cfg_dsg() {
+    run("cfg_dsg");
+}
+
+#[test]
+fn diffood_sampling() {
+    run("diffood_sampling");
+}
+
+#[test]
+fn grad_cam() {
+    run("grad_cam");
+}

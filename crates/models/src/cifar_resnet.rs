@@ -2,13 +2,17 @@
 //! shortcuts (option A), global average pooling, one linear layer; depth `6n + 2`.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::module::Module;
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::conv3x3;
 
+use crate::Error;
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
+use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
+use crate::preprocessing::Preprocessing;
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Configuration of a [`CifarResnet`].
@@ -36,7 +40,7 @@ pub struct CifarResnetConfig {
 /// The network; see the module's documentation.
 #[derive(Module, Debug)]
 pub struct CifarResnet {
-    conv1: PlainConv,
+    conv1: BareConv,
     bn1: BatchNorm,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
@@ -44,9 +48,7 @@ pub struct CifarResnet {
     linear: Linear,
     input_side: usize,
     #[module(skip)]
-    mean: Vec<f32>,
-    #[module(skip)]
-    std: Vec<f32>,
+    preprocessing: Preprocessing,
 }
 
 impl CifarResnetConfig {
@@ -62,72 +64,71 @@ impl CifarResnetConfig {
                 .collect()
         };
         CifarResnet {
-            conv1: PlainConv::new(self.mean.len(), w, device),
+            conv1: BareConv::new(self.mean.len(), w, 3, 1, device),
             bn1: BatchNormConfig::new(w).init(device),
             layer1: stage(w, w, 1),
             layer2: stage(w, 2 * w, 2),
             layer3: stage(2 * w, 4 * w, 2),
             linear: LinearConfig::new(4 * w, self.num_classes).init(device),
             input_side: self.input_side,
-            mean: self.mean.clone(),
-            std: self.std.clone(),
+            preprocessing: Preprocessing::new(&self.mean, &self.std),
         }
     }
 }
 
+/// The names of the published files (github.com/akamaster/pytorch_resnet_cifar10): ours, below `state_dict.module.`.
+pub fn key_map() -> KeyMap {
+    KeyMap::published()
+}
+
 impl CifarResnet {
-    /// From [-1, 1] to the normalised input that the network was trained on.
-    fn normalise(&self, image: Tensor<4>) -> Tensor<4> {
-        let channels = self.mean.len();
-        let column = |values: Vec<f32>| {
-            Tensor::<1>::from_floats(values.as_slice(), &image.device())
-                .reshape([1, channels, 1, 1])
-        };
-        // ((x + 1) / 2 - mean) / std, as one multiplication and one addition
-        let scale = column(self.std.iter().map(|s| 0.5 / s).collect());
-        let shift = column(
-            self.mean
-                .iter()
-                .zip(&self.std)
-                .map(|(m, s)| (0.5 - m) / s)
-                .collect(),
-        );
-        image * scale + shift
-    }
-
-    /// Activations of the last stage for an input that is normalised already.
-    pub fn stages(&self, normalised: Tensor<4>) -> Tensor<4> {
-        let [_, _, last] = self.each_stage(normalised);
-        last
-    }
-
-    /// Activations of all three stages for an input that is normalised already.
-    fn each_stage(&self, normalised: Tensor<4>) -> [Tensor<4>; 3] {
+    /// Activations of the last stage for an input that is normalised already; `seen` is shown those of the stem
+    /// (after its ReLU) and of each stage.
+    pub fn stages(&self, normalised: Tensor<4>, seen: &mut dyn FnMut(&Tensor<4>)) -> Tensor<4> {
         let mut h = relu(self.bn1.forward(self.conv1.forward(normalised)));
-        [&self.layer1, &self.layer2, &self.layer3].map(|stage| {
+        seen(&h);
+        for stage in [&self.layer1, &self.layer2, &self.layer3] {
             for block in stage {
-                h = block.forward(h.clone());
+                h = block.forward(h);
             }
-            h.clone()
-        })
+            seen(&h);
+        }
+        h
+    }
+}
+
+impl Summary for CifarResnetConfig {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut side = network.conv1.trace(self.input_side, &mut trace);
+        for block in [&network.layer1, &network.layer2, &network.layer3]
+            .into_iter()
+            .flatten()
+        {
+            side = block.trace(side, &mut trace);
+        }
+        trace_linear(&network.linear, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
     }
 }
 
 impl Classifier for CifarResnet {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
-        self.stages(self.normalise(image))
+        self.stages(self.preprocessing.normalise(image), &mut |_| ())
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        self.each_stage(self.normalise(image)).into()
+        let mut stages = Vec::new();
+        self.stages(self.preprocessing.normalise(image), &mut |h| {
+            stages.push(h.clone());
+        });
+        // The stem comes first.
+        stages.split_off(1)
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
-        let [batch, channels, _, _] = activations.dims();
-        activations
-            .reshape([batch as i32, channels as i32, -1])
-            .mean_dim(2)
-            .reshape([batch, channels])
+        average_pool(activations)
     }
 
     fn head(&self, features: Tensor<2>) -> Tensor<2> {
@@ -135,10 +136,7 @@ impl Classifier for CifarResnet {
     }
 
     fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
-        let bias = self.linear.bias.as_ref().map(|bias| bias.val());
-        let weight = self.linear.weight.val();
-        let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[1]], &weight.device()));
-        (weight.transpose(), bias)
+        linear_parameters(&self.linear)
     }
 
     fn num_classes(&self) -> usize {
@@ -150,76 +148,40 @@ impl Classifier for CifarResnet {
     }
 }
 
-/// A 3x3 convolution with stride 1 and without a bias (the batch norm behind it has one).
-#[derive(Module, Debug)]
-struct PlainConv {
-    weight: Param<Tensor<4>>,
-}
-
-impl PlainConv {
-    fn new(channels_in: usize, channels_out: usize, device: &Device) -> Self {
-        let std = (2.0 / (9 * channels_in) as f64).sqrt();
-        Self {
-            weight: Initializer::Normal { mean: 0.0, std }
-                .init([channels_out, channels_in, 3, 3], device),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let no_bias = Tensor::zeros([weight.dims()[0]], &x.device());
-        conv3x3(x, weight, no_bias)
-    }
-}
-
-/// The first convolution of a block, which may halve the image.
-#[derive(Module, Debug)]
-enum FirstConv {
-    Plain(PlainConv),
-    Strided(Conv2d),
-}
-
 /// Basic block: two convolutions and the identity, subsampled and zero-padded in channels where sizes change.
 #[derive(Module, Debug)]
 struct Block {
-    conv1: FirstConv,
+    conv1: BareConv,
     bn1: BatchNorm,
-    conv2: PlainConv,
+    conv2: BareConv,
     bn2: BatchNorm,
     padding: usize,
 }
 
 impl Block {
+    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
+    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
+        let held = channels * side * side;
+        trace.hold(held);
+        let side = self.conv1.trace(side, trace);
+        let side = self.conv2.trace(side, trace);
+        trace.release(held);
+        side
+    }
+
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
-        let conv1 = match stride {
-            1 => FirstConv::Plain(PlainConv::new(channels_in, channels, device)),
-            _ => FirstConv::Strided(
-                Conv2dConfig::new([channels_in, channels], [3, 3])
-                    .with_stride([stride, stride])
-                    .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                    .with_bias(false)
-                    .with_initializer(Initializer::Normal {
-                        mean: 0.0,
-                        std: (2.0 / (9 * channels_in) as f64).sqrt(),
-                    })
-                    .init(device),
-            ),
-        };
         Self {
-            conv1,
+            conv1: BareConv::new(channels_in, channels, 3, stride, device),
             bn1: BatchNormConfig::new(channels).init(device),
-            conv2: PlainConv::new(channels, channels, device),
+            conv2: BareConv::new(channels, channels, 3, 1, device),
             bn2: BatchNormConfig::new(channels).init(device),
             padding: (channels - channels_in) / 2,
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = match &self.conv1 {
-            FirstConv::Plain(conv) => conv.forward(x.clone()),
-            FirstConv::Strided(conv) => conv.forward(x.clone()),
-        };
-        let h = relu(self.bn1.forward(h));
+        let h = relu(self.bn1.forward(self.conv1.forward(x.clone())));
         let h = self.bn2.forward(self.conv2.forward(h));
         relu(h + self.shortcut(x))
     }

@@ -43,7 +43,27 @@ pub enum Error {
         /// What is wrong, and what would be right.
         what: String,
     },
+    /// Images that a network does not take.
+    #[error(
+        "layer `{layer}` expects images of {expected:?} [channel, height, width], found {found:?}"
+    )]
+    Input {
+        /// The layer.
+        layer: &'static str,
+        /// What it takes.
+        expected: Vec<usize>,
+        /// What it was given.
+        found: Vec<usize>,
+    },
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),
+    /// A configuration describes no network that can be built.
+    #[error("the configuration of the {network} is not possible: {what}")]
+    Configuration {
+        /// The family.
+        network: &'static str,
+        /// Which layer, what it needs and what it got.
+        what: String,
+    },
 }

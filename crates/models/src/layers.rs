@@ -1,10 +1,11 @@
 //! Layers that several families share.
 
+use crate::summary::Trace;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::{conv3x3, norm_silu};
+use diffguard_kernels::{conv2d, conv3x3, norm_silu};
 
 /// A 3x3 convolution with stride 1 and padding 1, which keeps the image's size.
 #[derive(Module, Debug)]
@@ -44,6 +45,70 @@ impl Conv3x3 {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         conv3x3(x, self.weight.val(), self.bias.val())
     }
+}
+
+/// A square convolution without a bias (the batch norm behind it has one), padded by half its kernel: with stride 1
+/// it keeps the image's size.
+#[derive(Module, Debug)]
+pub struct BareConv {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Param<Tensor<4>>,
+    stride: usize,
+}
+
+impl BareConv {
+    /// Initialises the weight as normal with variance `2 / fan_in` (He et al. 2015). `kernel` is odd.
+    pub fn new(
+        channels_in: usize,
+        channels_out: usize,
+        kernel: usize,
+        stride: usize,
+        device: &Device,
+    ) -> Self {
+        let std = (2.0 / (kernel * kernel * channels_in) as f64).sqrt();
+        Self {
+            weight: Initializer::Normal { mean: 0.0, std }
+                .init([channels_out, channels_in, kernel, kernel], device),
+            stride,
+        }
+    }
+
+    /// Counts its work on an image of `side` x `side`; the side of what comes out.
+    pub fn trace(&self, side: usize, trace: &mut Trace) -> usize {
+        let [channels_out, channels_in, kernel, _] = self.weight.lazy_shape().dims();
+        let out = side.div_ceil(self.stride);
+        trace.convolution(kernel, channels_in, channels_out, out * out);
+        out
+    }
+
+    /// `[batch, in, h, w]` -> `[batch, out, ceil(h / stride), ceil(w / stride)]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let weight = self.weight.val();
+        let padding = weight.dims()[2] / 2;
+        conv2d(x, weight, None, [self.stride; 2], [padding; 2])
+    }
+}
+
+/// Mean over space: `[batch, channel, h, w]` -> `[batch, channel]`.
+pub fn average_pool(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, _, _] = x.dims();
+    x.reshape([batch as i32, channels as i32, -1])
+        .mean_dim(2)
+        .reshape([batch, channels])
+}
+
+/// Counts the work of a linear layer on one row.
+pub fn trace_linear(linear: &Linear, trace: &mut Trace) {
+    let [inputs, outputs] = linear.weight.lazy_shape().dims();
+    trace.layer(inputs * outputs, inputs + outputs);
+}
+
+/// Weight `[out, in]` and bias `[out]` of a linear layer; zeros where it has no bias.
+pub fn linear_parameters(linear: &Linear) -> (Tensor<2>, Tensor<1>) {
+    let bias = linear.bias.as_ref().map(|bias| bias.val());
+    let weight = linear.weight.val();
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[1]], &weight.device()));
+    (weight.transpose(), bias)
 }
 
 /// GroupNorm (epsilon 1e-5) whose following SiLU belongs to it: the pair is where a U-Net spends its memory traffic.
@@ -105,6 +170,11 @@ impl SelfAttention {
                 .init(device),
             heads,
         }
+    }
+
+    /// Number of heads.
+    pub fn heads(&self) -> usize {
+        self.heads
     }
 
     /// `x + out(attention(norm(x)))`, `x`: `[batch, channel, height, width]`.

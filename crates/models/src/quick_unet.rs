@@ -11,9 +11,13 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::Error;
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
 use crate::layers::{
     Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth, upsample2,
 };
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::NoisePredictor;
 
 /// Configuration of a [`QuickUnet`].
@@ -109,7 +113,64 @@ impl QuickUnetConfig {
     }
 }
 
+impl Summary for QuickUnetConfig {
+    /// For images of 28 x 28 pixels.
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        network.trace(28, &mut trace);
+        Ok(trace.summary(keys(&network, &KeyMap::native())))
+    }
+}
+
 impl QuickUnet {
+    /// Counts the work on an image of `side` x `side`.
+    fn trace(&self, side: usize, trace: &mut Trace) {
+        let (high, low) = (side / self.patch, side / self.patch / 2);
+        let conv = |conv: &Conv3x3, side: usize, trace: &mut Trace| {
+            let [to, from, _, _] = conv.weight.lazy_shape().dims();
+            trace.convolution(3, from, to, side * side);
+        };
+        let pixels = low * low;
+        let attention = |trace: &mut Trace| {
+            let channels = 2 * self.channels;
+            trace.convolution(1, channels, 4 * channels, pixels);
+            trace.attention(self.heads(), pixels, pixels, channels);
+        };
+        let m = self.channels;
+        trace.layer(20 * m * m, 8 * m);
+        conv(&self.stem, high, trace);
+        let skip = m * high * high;
+        for block in &self.down_high {
+            block.trace(high, trace);
+            trace.hold(skip);
+        }
+        trace.layer(9 * m * m * pixels, m * (high * high + pixels));
+        for block in &self.down_low {
+            block.trace(low, trace);
+            trace.hold(2 * m * pixels);
+        }
+        attention(trace);
+        self.middle1.trace(low, trace);
+        attention(trace);
+        self.middle2.trace(low, trace);
+        for block in &self.up_low {
+            trace.release(2 * m * pixels);
+            block.trace(low, trace);
+        }
+        attention(trace);
+        conv(&self.enlarge, high, trace);
+        for block in &self.up_high {
+            trace.release(skip);
+            block.trace(high, trace);
+        }
+        conv(&self.out, high, trace);
+    }
+
+    fn heads(&self) -> usize {
+        self.middle_attention.heads()
+    }
+
     /// eps `[batch, channel, height, width]` of `x_t` (same shape, sides multiples of `2 * patch`), steps `t` `[batch]`
     /// and labels `[batch]` (the null label included).
     pub fn forward(&self, x_t: Tensor<4>, t: Tensor<1>, label: Tensor<1, Int>) -> Tensor<4> {
@@ -199,6 +260,19 @@ impl ResBlock {
                 .then(|| Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)),
             channels_out,
         }
+    }
+
+    fn trace(&self, side: usize, trace: &mut Trace) {
+        let [to, from, _, _] = self.conv1.weight.lazy_shape().dims();
+        let pixels = side * side;
+        trace.hold(from * pixels);
+        trace.convolution(3, from, to, pixels);
+        trace.convolution(3, to, to, pixels);
+        if self.skip.is_some() {
+            trace.convolution(1, from, to, pixels);
+        }
+        trace.layer(self.embed.weight.lazy_shape().num_elements(), 0);
+        trace.release(from * pixels);
     }
 
     fn forward(&self, x: Tensor<4>, embedding: Tensor<2>) -> Tensor<4> {

@@ -21,6 +21,22 @@ pub trait NoisePredictor: Send + Sync {
     fn null_label(&self) -> Option<usize>;
 }
 
+/// The first stage of a latent diffusion model: between images and the latent images that the diffusion works on.
+pub trait FirstStage: Send + Sync {
+    /// Encodes images `[batch, channel, h, w]` in [-1, 1] to latent images, without quantising them:
+    /// `[batch, latent_channels, h / factor, w / factor]`.
+    fn encode(&self, image: Tensor<4>) -> Tensor<4>;
+
+    /// Decodes latent images, quantising them first; the images may leave [-1, 1] a little.
+    fn decode(&self, latent: Tensor<4>) -> Tensor<4>;
+
+    /// Channels of the latent images.
+    fn latent_channels(&self) -> usize;
+
+    /// How many times smaller than an image the sides of its latent image are.
+    fn factor(&self) -> usize;
+}
+
 /// A classifier under protection, split where out-of-distribution detection needs to look inside.
 ///
 /// Preprocessing (from [-1, 1] to what the network was trained on) belongs to the implementation.

@@ -118,7 +118,7 @@ fn equals_the_reference() {
     let network = from_bytes(network, filled(), Path::new("procedural"))
         .unwrap()
         .valid();
-    let activations = network.stages(read::<4>(&file, "in.x"));
+    let activations = network.stages(read::<4>(&file, "in.x"), &mut |_| ());
     let features = network.pool(activations);
     let logits = network.head(features.clone());
     assert!(excess(features, read(&file, "out.features"), tolerance) <= 0.0);

@@ -5,6 +5,7 @@
 //!
 //! * [`metrics`]: AUROC, AUPR, FPR at a TPR, CCR, ROC curves, bootstrap intervals and DeLong's test.
 //! * [`detectors`]: the baselines, each one file and one line in [`detectors::DETECTORS`].
+//! * [`tune`]: a detector's parameters, chosen on validation data by grid.
 //! * [`combine`]: "DiffGuard + X", each rule one file and one line in [`combine::RULES`].
 //! * [`verify`]: runs the crate on a golden case and returns what it produced, for comparison.
 
@@ -16,6 +17,7 @@ pub mod metrics;
 mod parameters;
 mod quantile;
 mod suggest;
+pub mod tune;
 pub mod verify;
 
 pub use error::Error;

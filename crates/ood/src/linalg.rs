@@ -86,6 +86,23 @@ pub(crate) fn mean_row(rows: ArrayView2<f32>) -> Array1<f64> {
     sum / rows.nrows() as f64
 }
 
+/// Standard deviation of each column around `mean`, `[d]`.
+pub(crate) fn deviation_row(rows: ArrayView2<f32>, mean: &Array1<f64>) -> Array1<f64> {
+    let mut sum = Array1::<f64>::zeros(rows.ncols());
+    for row in rows.axis_iter(Axis(0)) {
+        for ((sum, &value), mean) in sum.iter_mut().zip(row).zip(mean) {
+            *sum += (f64::from(value) - mean).powi(2);
+        }
+    }
+    (sum / rows.nrows() as f64).mapv(f64::sqrt)
+}
+
+/// A draw from the standard normal distribution (Box and Muller 1958).
+pub(crate) fn standard_normal(rng: &mut impl rand::Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
 /// `1/N sum_i (x_i - c_i)(x_i - c_i)^T`, [d, d], with `centre(i)` the vector that row `i` is taken from.
 pub(crate) fn second_moment<'c>(
     rows: ArrayView2<f32>,

@@ -1,12 +1,12 @@
-//! The golden cases that this crate runs: metrics and detectors.
+//! The golden cases that this crate runs: metrics and detectors. Those that need a network beside a detector
+//! (`detectors_gradient`) are the runner's.
 
 mod feature;
-mod gradient;
 mod logit;
 mod ranking_metrics;
 
 use diffguard_oracle::{Case, Error, Kind, Produced, Result};
-use ndarray::{Array1, Array2, Array3};
+use ndarray::{Array1, Array2};
 
 /// The kinds of golden case of this crate.
 pub const KINDS: &[Kind] = &[
@@ -28,24 +28,12 @@ pub const KINDS: &[Kind] = &[
         run: feature::run,
         not_produced: &[],
     },
-    Kind {
-        name: "detectors_gradient",
-        run: gradient::run,
-        not_produced: &[
-            (
-                "input_grad",
-                "needs the network's input gradient; ODIN begins at the perturbed logits here",
-            ),
-            ("perturbed_logits", "likewise"),
-        ],
-    },
 ];
 
 /// A tensor as an array.
 trait Arrays {
     fn vector(&self, name: &str) -> Result<Array1<f32>>;
     fn matrix(&self, name: &str) -> Result<Array2<f32>>;
-    fn cube(&self, name: &str) -> Result<Array3<f32>>;
     fn labels(&self, name: &str) -> Result<Vec<usize>>;
 }
 
@@ -60,14 +48,6 @@ impl Arrays for Case {
             .try_into()
             .map_err(|_| self.fault(format!("`{name}` must have two axes")))?;
         Array2::from_shape_vec(shape, values.to_vec()).map_err(Error::method)
-    }
-
-    fn cube(&self, name: &str) -> Result<Array3<f32>> {
-        let (shape, values) = self.f32(name)?;
-        let shape: [usize; 3] = shape
-            .try_into()
-            .map_err(|_| self.fault(format!("`{name}` must have three axes")))?;
-        Array3::from_shape_vec(shape, values.to_vec()).map_err(Error::method)
     }
 
     fn labels(&self, name: &str) -> Result<Vec<usize>> {

@@ -1,6 +1,8 @@
 //! Detectors from the outside: the registry, mistakes and their messages, determinism, exactness at size.
 
-use diffguard_ood::detectors::{DETECTORS, FitData, Head, Labelled, Observations, build};
+use diffguard_ood::detectors::{
+    DETECTORS, FitData, Head, Labelled, Observations, Perturbed, build,
+};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -64,8 +66,15 @@ impl Stored {
     }
 
     fn observations(&self) -> Observations<'_> {
+        // Leaked: observations borrow everything, and a test ends soon.
+        let perturbed: &[Perturbed] = Box::leak(Box::new([Perturbed {
+            temperature: 1000.0,
+            noise: 0.0014,
+            logits: self.test.1.view(),
+        }]));
         Observations {
             members: Some(self.members.view()),
+            perturbed,
             ..labelled_of(&self.test).observations
         }
     }
@@ -76,6 +85,7 @@ fn labelled_of(split: &(Array2<f32>, Array2<f32>, Vec<usize>)) -> Labelled<'_> {
         features: split.0.view(),
         logits: split.1.view(),
         members: None,
+        perturbed: &[],
     };
     Labelled {
         observations,
@@ -87,6 +97,7 @@ fn labelled_of(split: &(Array2<f32>, Array2<f32>, Vec<usize>)) -> Labelled<'_> {
 fn small(name: &str) -> toml::Table {
     let text = match name {
         "nnguide" => "k = 20\nloader_batch = 50",
+        "confidnet" => "hidden = 16\nepochs = 2",
         _ => "",
     };
     text.parse().unwrap()
@@ -127,6 +138,7 @@ fn linear_algebra_at_the_usual_width_is_the_same_on_any_number_of_threads() {
         features: train.view(),
         logits: train_logits.view(),
         members: None,
+        perturbed: &[],
     };
     let train = Labelled {
         observations,
@@ -155,6 +167,7 @@ fn linear_algebra_at_the_usual_width_is_the_same_on_any_number_of_threads() {
                     features: test.view(),
                     logits: test_logits.view(),
                     members: None,
+                    perturbed: &[],
                 };
                 detector.score(&test).unwrap()
             })
@@ -350,6 +363,7 @@ fn one_training_sample_is_an_error_or_a_score_but_never_a_panic() {
             features,
             logits,
             members: None,
+            perturbed: &[],
         },
         labels: &stored.train.2[..1],
     };
@@ -434,6 +448,7 @@ fn timings_at_full_size() {
         features: bank.view(),
         logits: logits.view(),
         members: None,
+        perturbed: &[],
     };
     let data = FitData {
         train: Labelled {
@@ -459,6 +474,7 @@ fn timings_at_full_size() {
                 features: queries.view(),
                 logits: query_logits.view(),
                 members: None,
+                perturbed: &[],
             })
             .unwrap();
         println!(

@@ -24,8 +24,3 @@ fn detectors_logit() {
 fn detectors_feature() {
     run("detectors_feature");
 }
-
-#[test]
-fn detectors_gradient() {
-    run("detectors_gradient");
-}

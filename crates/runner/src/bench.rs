@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_datasets::benchmark::Benchmark;
 use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
-use diffguard_ood::detectors::{FitData, Head, Labelled, Observations};
-use ndarray::{Array1, Array2, Array3, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::baselines::{self, Baseline};
+use crate::commands::data_folders;
+use crate::data::{Data, Missing};
 use crate::experiment::{Combination, Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
@@ -39,10 +40,18 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// Folders of data sets and checkpoints.
+    pub data: Option<DataDirs>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
     pub force: bool,
+    /// Folder that data sets are looked for in first.
+    pub data: Option<PathBuf>,
+    /// Folder of fetched data sets.
+    pub cache: Option<PathBuf>,
+    /// What to do about data sets that are not at hand.
+    pub missing: Missing,
 }
 
 /// A finished run, as the outputs need it.
@@ -57,6 +66,8 @@ pub struct Finished {
     pub scores: Scores,
     /// The chosen headline setting.
     pub headline: Option<Chosen>,
+    /// The baselines as they were run.
+    pub baselines: Vec<Baseline>,
     /// Rows for the picture grid.
     pub pictures: Vec<Picture>,
     /// Accuracy of the classifier under protection on the in-distribution test images.
@@ -95,11 +106,11 @@ pub struct Picture {
 const PICTURES_PER_SET: usize = 4;
 
 /// A work unit of a part with all that its stages made.
-struct Done {
-    part: usize,
-    unit: Unit,
+pub(crate) struct Done {
+    pub part: usize,
+    pub unit: Unit,
     /// By classifier.
-    observed: Vec<Observed>,
+    pub observed: Vec<Observed>,
     /// By inversion name.
     inverted: BTreeMap<String, Inversion>,
     /// By the name of [`Guard::reconstruction`].
@@ -114,7 +125,7 @@ struct Done {
 /// Whatever keeps the run from its end; what was computed by then stays stored.
 pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let root = Root::find()?;
+    let root = Root::find()?.with_data(options.data.clone());
     let (name, mut experiment) = Experiment::read(name, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {
@@ -145,7 +156,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    let benchmark = load_benchmark(&experiment, &root)?;
+    let benchmark = load_benchmark(&experiment, &root, options, stop)?;
     let networks = Networks::load(&experiment, &root, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
@@ -165,25 +176,28 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     Ok(out)
 }
 
-/// The benchmark's validation sets cut to the validation limit, its test sets to the limit.
-fn load_benchmark(experiment: &Experiment, root: &Root) -> Result<Benchmark> {
-    let whole = benchmark::load(&experiment.benchmark, &root.assets())?;
-    let test = whole.limit(experiment.limit, experiment.seed);
-    let validation = whole.limit(experiment.validation_limit, experiment.seed);
-    Ok(Benchmark {
-        id_val: validation.id_val,
-        ood_val: validation.ood_val,
-        ..test
-    })
+/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing more is decoded.
+fn load_benchmark(
+    experiment: &Experiment,
+    root: &Root,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Benchmark> {
+    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
+    let data = Data::new(root, dirs)?;
+    let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    let (test, validation) = (experiment.limit, experiment.validation_limit);
+    Ok(opened.limit(test, validation, experiment.seed).load()?)
 }
 
 /// Refuses what cannot run before anything is computed.
 fn check_fit(experiment: &Experiment, benchmark: &Benchmark, networks: &Networks) -> Result<()> {
     for config in experiment.inversion.values() {
-        config.moves(&Trajectory::new(&networks.schedule, &config.spacing)?)?;
+        let schedule = &networks.diffusion()?.schedule;
+        config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
     }
     for guard in &experiment.guards {
-        guard.guidance.check(networks.unet.as_ref())?;
+        guard.guidance.check(networks.diffusion()?.unet.as_ref())?;
         if guard.guidance.needs_donors() {
             return Err(Error::Setting(format!(
                 "guard `{}`: `mix` is not wired into experiments; it can be used through the library",
@@ -209,7 +223,15 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         .filter(|part| part.split != Split::Fit)
         .map(|part| part.set.len())
         .sum();
-    let observed: usize = parts.iter().map(|part| part.set.len()).sum();
+    let fit: usize = parts
+        .iter()
+        .filter(|part| part.split == Split::Fit)
+        .map(|part| part.set.len())
+        .sum();
+    let watched = match experiment.each_classifier {
+        true => experiment.classifiers.len(),
+        false => 1,
+    };
     let references: usize = experiment
         .guards
         .iter()
@@ -221,9 +243,10 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         .iter()
         .map(|guard| guard.reconstruction().0)
         .collect();
-    (observed * experiment.classifiers.len()
-        + guarded * (inversions + reconstructions.len() + experiment.guards.len() + references))
-        as u64
+    let settings = experiment.guards.len() + references;
+    (fit * watched
+        + guarded * experiment.classifiers.len()
+        + guarded * (inversions + reconstructions.len() + settings)) as u64
 }
 
 fn scores(
@@ -253,7 +276,10 @@ fn scores(
         })
         .collect();
     pipeline.each(&mut done, |done| {
-        for classifier in &networks.classifiers {
+        // Baselines fit to what the classifiers that they watch say; the other ensemble members have no say there.
+        let fitted_only = parts[done.part].split == Split::Fit && !experiment.each_classifier;
+        let count = if fitted_only { 1 } else { usize::MAX };
+        for classifier in networks.classifiers.iter().take(count) {
             let set = &parts[done.part].set.name;
             done.observed
                 .push(observe(pipeline, set, &done.unit, classifier)?);
@@ -264,7 +290,16 @@ fn scores(
         .into_iter()
         .partition(|d| parts[d.part].split == Split::Fit);
     let mut scores = Scores::new(samples(parts, &rest));
-    baselines(&experiment, networks, parts, &fit, &rest, &mut scores)?;
+    let baselines = baselines::run(
+        &experiment,
+        networks,
+        parts,
+        &fit,
+        &rest,
+        pipeline,
+        &mut scores,
+    )?;
+    drop(fit);
 
     pipeline.each(&mut rest, |unit| {
         let set = &parts[unit.part].set.name;
@@ -334,6 +369,7 @@ fn scores(
         benchmark,
         scores,
         headline,
+        baselines,
         pictures,
         accuracy,
     })
@@ -548,107 +584,6 @@ fn oracle(
     }
     let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
     scores.push("diffguard-oracle", values)
-}
-
-/// Arrays of several units behind each other, `[image, column]`.
-fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
-    let mut columns = 0;
-    let mut values = Vec::new();
-    for array in arrays {
-        columns = array.shape[1];
-        values.extend_from_slice(&array.values);
-    }
-    let rows = values.len() / columns.max(1);
-    Array2::from_shape_vec((rows, columns), values).map_err(|error| {
-        Error::Setting(format!(
-            "stored observations do not fit each other: {error}; use --force"
-        ))
-    })
-}
-
-/// What the classifiers said of some units.
-struct Seen {
-    logits: Array2<f32>,
-    features: Array2<f32>,
-    members: Array3<f32>,
-    labels: Vec<usize>,
-}
-
-impl Seen {
-    fn of(units: &[&Done]) -> Result<Self> {
-        let classifiers = units.first().map_or(0, |done| done.observed.len());
-        let members = (0..classifiers)
-            .map(|k| stacked(units.iter().map(|done| &done.observed[k].logits)))
-            .collect::<Result<Vec<_>>>()?;
-        let views: Vec<_> = members.iter().map(|array| array.view()).collect();
-        let fault = |error: ndarray::ShapeError| {
-            Error::Setting(format!("the classifiers differ in classes: {error}"))
-        };
-        Ok(Self {
-            logits: members.first().cloned().unwrap_or_default(),
-            features: stacked(units.iter().map(|done| &done.observed[0].features))?,
-            members: ndarray::stack(Axis(0), &views).map_err(fault)?,
-            labels: units
-                .iter()
-                .flat_map(|done| done.unit.truth.iter().map(|truth| truth.unwrap_or(0)))
-                .collect(),
-        })
-    }
-
-    fn observations(&self) -> Observations<'_> {
-        Observations {
-            logits: self.logits.view(),
-            features: self.features.view(),
-            members: Some(self.members.view()),
-        }
-    }
-
-    fn labelled(&self) -> Labelled<'_> {
-        Labelled {
-            observations: self.observations(),
-            labels: &self.labels,
-        }
-    }
-}
-
-/// Fits the detectors on the fit and validation splits, and scores every sample.
-fn baselines(
-    experiment: &Experiment,
-    networks: &Networks,
-    parts: &[Part],
-    fit: &[Done],
-    rest: &[Done],
-    scores: &mut Scores,
-) -> Result<()> {
-    let train = Seen::of(&fit.iter().collect::<Vec<_>>())?;
-    let val: Vec<&Done> = rest
-        .iter()
-        .filter(|done| parts[done.part].split == Split::IdVal)
-        .collect();
-    let val = Seen::of(&val)?;
-    let all = Seen::of(&rest.iter().collect::<Vec<_>>())?;
-    let (weight, bias) = networks.protected().network.head_parameters();
-    let (weight, bias) = (
-        crate::pipeline::array(weight)?,
-        crate::pipeline::array(bias)?,
-    );
-    let weight = stacked(std::iter::once(&weight))?;
-    let bias = Array1::from_vec(bias.values);
-    let data = FitData {
-        train: train.labelled(),
-        val: val.labelled(),
-        head: Head {
-            weight: weight.view(),
-            bias: bias.view(),
-        },
-    };
-    for choice in &experiment.detectors {
-        let mut detector =
-            diffguard_ood::detectors::build(&choice.name, choice.parameters.clone())?;
-        detector.fit(&data)?;
-        scores.push(choice.row(), detector.score(&all.observations())?)?;
-    }
-    Ok(())
 }
 
 /// A few samples of each test set, of different classes or spread over it, by the chosen guard (or the first one).

@@ -3,7 +3,9 @@
 use clap::Subcommand;
 
 use crate::Result;
-use crate::commands::{Bench, List, Perf, PrepareQuick, Score, Train, Verify};
+use crate::commands::{
+    Accuracy, Bench, Datasets, Fetch, List, Model, Perf, PrepareQuick, Score, Train, Verify,
+};
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -12,10 +14,18 @@ pub enum Command {
     Bench(Bench),
     /// Score images by a finished benchmark; exits with 1 when one is out-of-distribution
     Score(Score),
+    /// Bring data sets and checkpoints into the cache; goes on where an earlier fetch stopped
+    Fetch(Fetch),
+    /// Show which data sets are at hand, what a benchmark is made of, and sample pictures
+    Datasets(Datasets),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
     Train(Train),
+    /// How often a classifier is right on a test set
+    Accuracy(Accuracy),
+    /// What a network is and what it costs
+    Model(Model),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
     /// Measure the speed, beside PyTorch's on the same cores where asked
@@ -33,8 +43,12 @@ impl Command {
         match self {
             Self::Score(command) => return command.run(),
             Self::Bench(command) => command.run(),
+            Self::Fetch(command) => command.run(),
+            Self::Datasets(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Accuracy(command) => command.run(),
+            Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Perf(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),

@@ -22,8 +22,11 @@ pub struct Experiment {
     /// Weights records of the classifiers, relative to `assets/`; the first is the one under protection, all of
     /// them together are the deep ensemble.
     pub classifiers: Vec<String>,
-    /// Weights record of the diffusion network, relative to `assets/`.
-    pub diffusion: String,
+    /// Weights record of the diffusion network, relative to `assets/`. An experiment without guards needs none.
+    pub diffusion: Option<String>,
+    /// Whether the baselines watch each classifier in turn (rows `DETECTOR@CLASSIFIER`), not the first alone.
+    #[serde(default)]
+    pub each_classifier: bool,
     /// Images of each test set at most.
     pub limit: usize,
     /// Images of each validation set at most.
@@ -114,12 +117,41 @@ pub struct DetectorChoice {
     /// Its parameters; published defaults where not given.
     #[serde(default)]
     pub parameters: toml::Table,
+    /// Parameters to choose on the benchmark's validation split: `true` for the detector's published grid, or a grid,
+    /// e.g. `{ k = [5, 10, 50] }`. Not given, nothing is chosen.
+    pub tune: Option<Tune>,
+}
+
+/// What to choose on validation data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Tune {
+    /// The published grid, or nothing.
+    Switch(bool),
+    /// Lists of values by parameter.
+    Grid(toml::Table),
 }
 
 impl DetectorChoice {
     /// The row's name.
     pub fn row(&self) -> &str {
         self.row.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Builds the detector at every point that it may be run at, so that a wrong name or value is met at once.
+    fn check(&self) -> Result<(), diffguard_ood::Error> {
+        let entry = diffguard_ood::detectors::entry(&self.name)?;
+        let grid = match &self.tune {
+            None | Some(Tune::Switch(false)) => {
+                return entry.build(self.parameters.clone()).map(|_| ());
+            }
+            Some(Tune::Switch(true)) => None,
+            Some(Tune::Grid(grid)) => Some(grid),
+        };
+        let (_, tables) = entry.candidates(&self.parameters, grid)?;
+        tables
+            .into_iter()
+            .try_for_each(|table| entry.build(table).map(|_| ()))
     }
 }
 
@@ -181,6 +213,9 @@ impl Experiment {
                 "`batch`, `limit`, `validation_limit` and `bootstrap` must be at least 1".into(),
             );
         }
+        if self.diffusion.is_none() && !(self.guards.is_empty() && self.inversion.is_empty()) {
+            return fault("a [[guard]] or an [inversion] needs `diffusion`, the record of the diffusion network".into());
+        }
         let mut known = BTreeSet::new();
         for guard in &self.guards {
             if !self.inversion.contains_key(&guard.inversion) {
@@ -220,8 +255,7 @@ impl Experiment {
             }
         }
         for detector in &self.detectors {
-            diffguard_ood::detectors::build(&detector.name, detector.parameters.clone())
-                .map_err(|error| Error::file(path, error))?;
+            detector.check().map_err(|error| Error::file(path, error))?;
         }
         let mut rows = self.rows();
         for combination in &self.combinations {

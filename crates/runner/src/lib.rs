@@ -3,23 +3,30 @@
 //! | stage | what it stores | depends on |
 //! | --- | --- | --- |
 //! | observe | logits and features of each classifier | images, classifier |
+//! | perturb | logits after ODIN's step of the input | images, classifier, temperature, step |
 //! | invert | latents and stop steps | images, diffusion network, inversion |
 //! | synthesise | images | an inversion, guidance, labels |
 //! | compare | one column a similarity | a synthesis, its reference, classifier |
 //!
 //! Evaluation reads the columns alone.
 
+pub mod accuracy;
+mod baselines;
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod golden;
 mod list;
 mod lock;
+pub mod model;
 pub mod networks;
 mod outputs;
+mod parallel;
 mod parts;
 pub mod perf;
 mod pipeline;

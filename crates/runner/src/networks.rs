@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use diffguard_guidance::{Schedule, ScheduleConfig};
+use diffguard_models::checkpoint::open_verified;
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
+use diffguard_models::published::PublishedRecord;
 use diffguard_models::{Classifier, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,7 @@ pub struct Provenance {
     pub sha256: String,
     /// Stored numbers: parameters and running statistics.
     pub parameters: usize,
-    /// Day on which the training ended.
+    /// Day on which the training ended; empty for a published checkpoint.
     pub date: String,
 }
 
@@ -36,14 +38,28 @@ pub struct LoadedClassifier {
 pub struct Networks {
     /// The classifiers; the first is the one under protection.
     pub classifiers: Vec<LoadedClassifier>,
+    /// The diffusion network, where the experiment has one.
+    pub diffusion: Option<LoadedDiffusion>,
+}
+
+/// A diffusion network, its schedule, and where it comes from.
+pub struct LoadedDiffusion {
     /// The noise predictor.
     pub unet: Box<dyn NoisePredictor>,
     /// Its provenance.
-    pub unet_provenance: Provenance,
+    pub provenance: Provenance,
     /// The schedule that it was trained with.
     pub schedule: Schedule,
     /// The same, as its record writes it.
     pub schedule_config: ScheduleConfig,
+}
+
+impl Provenance {
+    /// The record's name without folder and ending.
+    pub fn name(&self) -> &str {
+        let file = self.record.rsplit('/').next().unwrap_or(&self.record);
+        file.strip_suffix(".toml").unwrap_or(file)
+    }
 }
 
 impl Networks {
@@ -55,46 +71,28 @@ impl Networks {
         let classifiers = experiment
             .classifiers
             .iter()
-            .map(|name| {
-                let (path, record) = read::<ClassifierNetwork>(name, root)?;
-                let weights = record.weights_path(&path);
-                let network = record
-                    .network
-                    .load(&weights, Some(&record.sha256), device)?;
-                Ok(LoadedClassifier {
-                    network,
-                    provenance: provenance(name, &record),
-                })
-            })
+            .map(|name| load_classifier(name, root, device))
             .collect::<Result<Vec<_>>>()?;
-        let (path, record) = read::<DiffusionNetwork>(&experiment.diffusion, root)?;
-        let weights = record.weights_path(&path);
-        let unet = record
-            .network
-            .load(&weights, Some(&record.sha256), device)?;
-        let schedule = record.training.get("schedule").cloned();
-        let schedule =
-            schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
-        let schedule_config: ScheduleConfig = schedule
-            .try_into()
-            .map_err(|error| Error::file(&path, error))?;
-        let unet_provenance = provenance(&experiment.diffusion, &record);
-        let classes = classifiers[0].network.num_classes();
-        if unet.num_classes() != classes {
-            return Err(Error::file(
-                &path,
-                format!(
-                    "the diffusion network knows {} classes, the classifier {classes}",
-                    unet.num_classes()
-                ),
-            ));
-        }
+        let classes = classifiers
+            .first()
+            .map_or(0, |first: &LoadedClassifier| first.network.num_classes());
+        let diffusion = match &experiment.diffusion {
+            Some(name) => Some(load_diffusion(name, classes, root, device)?),
+            None => None,
+        };
         Ok(Self {
             classifiers,
-            unet,
-            unet_provenance,
-            schedule: schedule_config.init()?,
-            schedule_config,
+            diffusion,
+        })
+    }
+
+    /// The diffusion network.
+    ///
+    /// # Errors
+    /// When the experiment has none.
+    pub fn diffusion(&self) -> Result<&LoadedDiffusion> {
+        self.diffusion.as_ref().ok_or_else(|| {
+            Error::Setting("the experiment names no `diffusion` network, but needs one".into())
         })
     }
 
@@ -102,6 +100,69 @@ impl Networks {
     pub fn protected(&self) -> &LoadedClassifier {
         &self.classifiers[0]
     }
+}
+
+/// A classifier by its record: of weights that this program wrote, or of a published checkpoint.
+fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
+    let path = root.assets().join(name);
+    if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
+        let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
+        let dirs = root.data();
+        let dirs: Vec<PathBuf> = dirs.data.into_iter().chain([dirs.cache]).collect();
+        let source = open_verified(&record.locate(&path, &dirs)?, Some(&record.sha256))?;
+        let map = record.network.key_map();
+        return Ok(LoadedClassifier {
+            network: record.network.load_from(&source, &map, device)?,
+            provenance: Provenance {
+                record: name.to_owned(),
+                sha256: record.sha256.clone(),
+                parameters: record.network.stored_numbers(device),
+                date: String::new(),
+            },
+        });
+    }
+    let (path, record) = read::<ClassifierNetwork>(name, root)?;
+    let weights = record.weights_path(&path);
+    let network = record
+        .network
+        .load(&weights, Some(&record.sha256), device)?;
+    Ok(LoadedClassifier {
+        network,
+        provenance: provenance(name, &record),
+    })
+}
+
+fn load_diffusion(
+    name: &str,
+    classes: usize,
+    root: &Root,
+    device: &Device,
+) -> Result<LoadedDiffusion> {
+    let (path, record) = read::<DiffusionNetwork>(name, root)?;
+    let weights = record.weights_path(&path);
+    let unet = record
+        .network
+        .load(&weights, Some(&record.sha256), device)?;
+    let schedule = record.training.get("schedule").cloned();
+    let schedule = schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
+    let schedule_config: ScheduleConfig = schedule
+        .try_into()
+        .map_err(|error| Error::file(&path, error))?;
+    if unet.num_classes() != classes {
+        return Err(Error::file(
+            &path,
+            format!(
+                "the diffusion network knows {} classes, the classifier {classes}",
+                unet.num_classes()
+            ),
+        ));
+    }
+    Ok(LoadedDiffusion {
+        unet,
+        provenance: provenance(name, &record),
+        schedule: schedule_config.init()?,
+        schedule_config,
+    })
 }
 
 fn read<Network: serde::de::DeserializeOwned>(

@@ -513,7 +513,8 @@ fn record(
             })).collect::<Vec<_>>(),
         },
         "classifiers": networks.classifiers.iter().map(|classifier| &classifier.provenance).collect::<Vec<_>>(),
-        "diffusion": networks.unet_provenance,
+        "diffusion": networks.diffusion.as_ref().map(|diffusion| &diffusion.provenance),
+        "baselines": finished.baselines,
         "classifier_accuracy": finished.accuracy,
         "headline": headline,
         "conventions": {

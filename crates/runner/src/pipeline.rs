@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_guidance::Cost;
 use serde::Serialize;
 
+use crate::parallel;
 use crate::progress::Progress;
 use crate::store::{Array, Key, Output, Store};
 use crate::{Error, Result};
@@ -105,9 +106,6 @@ impl Pipeline<'_> {
 
     /// Calls `f` for every item, as many at once as there are threads; the results in the items' order.
     ///
-    /// Two work units fill the gaps that one leaves where its network cannot use all cores. The workers are no
-    /// threads of the pool: a pool's thread that waits may pick up another unit while it holds a lock.
-    ///
     /// # Errors
     /// The first error in the items' order; no further item is begun after one.
     pub fn each<T: Send, R: Send>(
@@ -115,30 +113,7 @@ impl Pipeline<'_> {
         items: &mut [T],
         f: impl Fn(&mut T) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        let count = items.len();
-        let queue = Mutex::new(items.iter_mut().enumerate());
-        let failed = AtomicBool::new(false);
-        let done = Mutex::new(Vec::with_capacity(count));
-        std::thread::scope(|scope| {
-            for _ in 0..rayon::current_num_threads().min(count) {
-                scope.spawn(|| {
-                    while !failed.load(Ordering::Relaxed) {
-                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some((index, item)) = next else { break };
-                        let result = f(item);
-                        if result.is_err() {
-                            failed.store(true, Ordering::Relaxed);
-                        }
-                        done.lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .push((index, result));
-                    }
-                });
-            }
-        });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(index, _)| *index);
-        done.into_iter().map(|(_, result)| result).collect()
+        parallel::each(items, f)
     }
 
     /// An array as a tensor on the device.

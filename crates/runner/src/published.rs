@@ -75,7 +75,7 @@ impl Published {
         let networks = Networks::load(&experiment, root, device)?;
         let then = record.classifiers.first().map(|c| (&c.record, &c.sha256));
         let protected = &networks.protected().provenance;
-        let unet = &networks.unet_provenance;
+        let unet = &networks.diffusion()?.provenance;
         for ((name, then), now) in [
             (
                 then.unwrap_or((&protected.record, &record.diffusion.record)),

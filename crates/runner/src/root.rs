@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use diffguard_datasets::fetch::DataDirs;
+
 use crate::{Error, Result};
 
 /// The repository's folders.
 #[derive(Clone, Debug)]
-pub struct Root(PathBuf);
+pub struct Root {
+    folder: PathBuf,
+    data: Option<DataDirs>,
+}
 
 impl Root {
     /// The nearest folder at or above the working directory that holds `datasets.toml` and `experiments/`.
@@ -19,7 +24,10 @@ impl Root {
             .find(|folder| {
                 folder.join("datasets.toml").is_file() && folder.join("experiments").is_dir()
             })
-            .map(|folder| Self(folder.to_owned()))
+            .map(|folder| Self {
+                folder: folder.to_owned(),
+                data: None,
+            })
             .ok_or_else(|| {
                 Error::file(
                     &here,
@@ -28,28 +36,42 @@ impl Root {
             })
     }
 
+    /// The same repository, with data sets and checkpoints in these folders.
+    #[must_use]
+    pub fn with_data(self, data: Option<DataDirs>) -> Self {
+        Self { data, ..self }
+    }
+
+    /// Where data sets and checkpoints are: the given folders; by default fetched files are kept in `runs/data`.
+    pub fn data(&self) -> DataDirs {
+        self.data.clone().unwrap_or_else(|| DataDirs {
+            data: Vec::new(),
+            cache: self.runs().join("data"),
+        })
+    }
+
     /// The repository itself.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// The embedded data and weights.
     pub fn assets(&self) -> PathBuf {
-        self.0.join("assets")
+        self.folder.join("assets")
     }
 
     /// The experiment files.
     pub fn experiments(&self) -> PathBuf {
-        self.0.join("experiments")
+        self.folder.join("experiments")
     }
 
     /// Committed results.
     pub fn results(&self) -> PathBuf {
-        self.0.join("results")
+        self.folder.join("results")
     }
 
     /// Everything that git ignores: small runs, training runs, stored stages.
     pub fn runs(&self) -> PathBuf {
-        self.0.join("runs")
+        self.folder.join("runs")
     }
 }

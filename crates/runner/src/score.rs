@@ -88,8 +88,11 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         validation,
         networks,
     } = published;
+    let diffusion = networks.diffusion.ok_or_else(|| {
+        Error::Setting("the run's experiment names no `diffusion` network".into())
+    })?;
     let settings = Settings {
-        schedule: networks.schedule_config.clone(),
+        schedule: diffusion.schedule_config,
         inversion: experiment.inversion[&guard.inversion].clone(),
         guidance: guard.guidance.clone(),
         synthesis: guard.synthesis.clone(),
@@ -101,7 +104,7 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     let classifier = networks.classifiers.into_iter().next();
     let classifier =
         classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
-    let diffguard = DiffGuard::new(networks.unet, classifier.network, settings)?;
+    let diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
 
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut rows = Vec::new();

@@ -7,11 +7,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use diffguard_datasets::ImageSet;
 use diffguard_models::Classifier;
 use diffguard_models::checkpoint::Precision;
-use diffguard_models::cifar_resnet::CifarResnet;
-use diffguard_models::network::ClassifierNetwork;
+use diffguard_models::network::ClassifierTask;
 
 use crate::config::{ClassifierTraining, check, identity, read};
-use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
+use crate::data::{Purpose, Sampler, Split, augment, load, pixels, stream};
 use crate::finish::finish;
 use crate::run::run;
 use crate::{Context, Error, Outcome};
@@ -23,7 +22,7 @@ fn images(pixels: Vec<f32>, set: &ImageSet, device: &Device) -> Tensor<4> {
 }
 
 /// Share of images that the network classifies as labelled.
-fn accuracy(network: &CifarResnet, set: &ImageSet, device: &Device) -> f64 {
+fn accuracy(network: &impl Classifier, set: &ImageSet, device: &Device) -> f64 {
     let indices: Vec<usize> = (0..set.len()).collect();
     let mut correct = 0;
     for part in indices.chunks(250) {
@@ -46,71 +45,97 @@ fn accuracy(network: &CifarResnet, set: &ImageSet, device: &Device) -> f64 {
 pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let (config, table): (ClassifierTraining, _) = read(path)?;
     check(&config.optimisation, path)?;
-    let ClassifierNetwork::CifarResnet {
-        num_classes,
-        ref mean,
-        ..
-    } = config.network;
+    config.network.check().map_err(|what| Error::Config {
+        path: path.to_owned(),
+        what: format!("network: {what}"),
+    })?;
     let split = load(config.data, context)?;
     let shape = split.train.shape;
-    if num_classes != config.data.num_classes() || mean.len() != shape.channels {
+    let (classes, known) = (config.network.num_classes(), config.data.num_classes());
+    if classes != known {
         return Err(Error::Config {
             path: path.to_owned(),
-            what: format!(
-                "the data have {} classes and {} channels, the network {num_classes} and {}",
-                config.data.num_classes(),
-                shape.channels,
-                mean.len()
-            ),
+            what: format!("the data have {known} classes, the network {classes}"),
         });
     }
-    let (seed, batch) = (config.optimisation.seed, config.optimisation.batch);
-    let device = context.device.clone().autodiff();
-    device.seed(seed);
-    let mut sampler = Sampler::new(seed, split.train.len(), batch);
-    let trained = run(
-        &config.name,
-        &identity(&table, &config.optimisation),
-        &config.optimisation,
-        None,
-        context,
-        || config.network.config().init(&device),
-        |network: &CifarResnet, step| {
-            let indices = sampler.batch(step);
-            let mut pixels = pixels(&split.train, &indices);
-            let rng = &mut stream(seed, Purpose::Augmentation, step as u64);
-            augment(
-                &mut pixels,
-                (shape.channels, shape.height, shape.width),
-                config.shift,
-                config.flip,
-                rng,
-            );
-            let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();
-            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
-            let logits = network.logits(images(pixels, &split.train, &device));
-            let log_p = burn::tensor::activation::log_softmax(logits, 1);
-            Ok(-log_p.gather(1, labels.unsqueeze_dim::<2>(1)).mean())
-        },
-    )?;
-    if trained.stopped {
-        return Ok(Outcome::Stopped(trained.steps));
-    }
-    let measured = [(
-        "val_accuracy".to_owned(),
-        accuracy(&trained.module, &split.val, &context.device),
-    )]
-    .into();
-    let parameters = trained.module.num_params();
-    finish(
-        context,
-        &config.name,
-        &config.network,
+    config
+        .network
+        .check_images([shape.channels, shape.height, shape.width])?;
+    config.network.clone().apply(Training {
+        config,
         table,
-        batch,
-        trained,
-        parameters,
-        Precision::F32,
-        measured,
-    )
+        split,
+        context,
+    })
+}
+
+/// A training whose network is of a type still to be told.
+struct Training<'a> {
+    config: ClassifierTraining,
+    table: toml::Table,
+    split: Split,
+    context: &'a Context<'a>,
+}
+
+impl ClassifierTask for Training<'_> {
+    type Output = Result<Outcome, Error>;
+
+    fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> Self::Output {
+        let Self {
+            config,
+            table,
+            split,
+            context,
+        } = self;
+        let shape = split.train.shape;
+        let (seed, batch) = (config.optimisation.seed, config.optimisation.batch);
+        let device = context.device.clone().autodiff();
+        device.seed(seed);
+        let mut sampler = Sampler::new(seed, split.train.len(), batch);
+        let trained = run(
+            &config.name,
+            &identity(&table, &config.optimisation),
+            &config.optimisation,
+            None,
+            context,
+            || init(&device),
+            |network: &M, step| {
+                let indices = sampler.batch(step);
+                let mut pixels = pixels(&split.train, &indices);
+                let rng = &mut stream(seed, Purpose::Augmentation, step as u64);
+                augment(
+                    &mut pixels,
+                    (shape.channels, shape.height, shape.width),
+                    config.shift,
+                    config.flip,
+                    rng,
+                );
+                let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();
+                let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
+                let logits = network.logits(images(pixels, &split.train, &device));
+                let log_p = burn::tensor::activation::log_softmax(logits, 1);
+                Ok(-log_p.gather(1, labels.unsqueeze_dim::<2>(1)).mean())
+            },
+        )?;
+        if trained.stopped {
+            return Ok(Outcome::Stopped(trained.steps));
+        }
+        let measured = [(
+            "val_accuracy".to_owned(),
+            accuracy(&trained.module, &split.val, &context.device),
+        )]
+        .into();
+        let parameters = trained.module.num_params();
+        finish(
+            context,
+            &config.name,
+            &config.network,
+            table,
+            batch,
+            trained,
+            parameters,
+            Precision::F32,
+            measured,
+        )
+    }
 }

@@ -7,7 +7,6 @@ use burn::tensor::{Int, Tensor, TensorData};
 use diffguard_datasets::ImageShape;
 use diffguard_guidance::schedule::Schedule;
 use diffguard_models::checkpoint::Precision;
-use diffguard_models::network::DiffusionNetwork;
 use diffguard_models::quick_unet::QuickUnet;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -75,11 +74,14 @@ fn loss(
 pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let (config, table): (DiffusionTraining, _) = read(path)?;
     check(&config.optimisation, path)?;
-    let DiffusionNetwork::QuickUnet {
-        num_classes,
-        image_channels,
-        ..
-    } = config.network;
+    let Some(quick) = config.network.quick_unet() else {
+        return Err(Error::Config {
+            path: path.to_owned(),
+            what: "`network.family` must be `quick-unet`: the published networks are loaded, not trained"
+                .to_owned(),
+        });
+    };
+    let (num_classes, image_channels) = (quick.num_classes, quick.image_channels);
     let split = load(config.data, context)?;
     if num_classes != config.data.num_classes() || image_channels != split.train.shape.channels {
         return Err(Error::Config {
@@ -104,7 +106,7 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
         &config.optimisation,
         Some(config.ema_decay),
         context,
-        || config.network.config().init(&device),
+        || quick.init(&device),
         |unet: &QuickUnet, step| {
             let indices = sampler.batch(step);
             let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();

@@ -25,7 +25,12 @@ enum Bytes {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path, "open the file"))?;
         let metadata = file
             .metadata()
@@ -39,7 +44,8 @@ impl Source {
         })
     }
 
-    pub(super) fn memory(bytes: Vec<u8>) -> Self {
+    /// Bytes in memory.
+    pub fn memory(bytes: Vec<u8>) -> Self {
         Self {
             length: bytes.len() as u64,
             bytes: Bytes::Memory(Arc::new(bytes)),

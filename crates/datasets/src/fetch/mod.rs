@@ -200,15 +200,29 @@ impl<'a> Fetcher<'a> {
     /// [`Error::ByHand`] for what is not free to download; [`Error::Fetch`] with what every place said;
     /// [`Error::Stopped`]; [`Error::Full`]; [`Error::Io`]. What came before is kept.
     pub fn ensure(&self, names: &[&str], progress: &dyn Progress) -> Result<Vec<Found>> {
+        if self.settings.offline {
+            return self.refuse(names);
+        }
+        self.ensure_each(names, progress)?.into_iter().collect()
+    }
+
+    /// As [`ensure`](Self::ensure), but goes on with the others where one of `names` cannot be had; never refuses for
+    /// being offline.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]; the other errors of [`ensure`](Self::ensure) are those of each name.
+    pub fn ensure_each(
+        &self,
+        names: &[&str],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Result<Found>>> {
         let items = names
             .iter()
             .map(|name| self.manifest.item(name))
             .collect::<Result<Vec<_>>>()?;
-        if self.settings.offline {
-            return self.refuse(&items);
-        }
         let done = AtomicBool::new(false);
-        let results: Vec<Result<Found>> = std::thread::scope(|scope| {
+        Ok(std::thread::scope(|scope| {
             // A transfer that waits for its next byte hears of the stop at once.
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -230,17 +244,16 @@ impl<'a> Fetcher<'a> {
             let results = results.collect();
             done.store(true, Ordering::Relaxed);
             results
-        });
-        results.into_iter().collect()
+        }))
     }
 
-    /// The places of `items`, all of which have to be at hand.
-    fn refuse(&self, items: &[Item<'_>]) -> Result<Vec<Found>> {
+    /// The places of `names`, all of which have to be at hand.
+    fn refuse(&self, names: &[&str]) -> Result<Vec<Found>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for item in items {
-            match self.dirs.look(item, &self.verified)? {
+        for &name in names {
+            match self.presence(name)? {
                 Presence::Present(place) => found.push(place),
-                _ => missing.push(item.name),
+                _ => missing.push(name),
             }
         }
         match missing.is_empty() {

@@ -1,5 +1,6 @@
 //! What of an item is at hand, and where.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -171,6 +172,20 @@ impl DataDirs {
         folders
             .into_iter()
             .find(|folder| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()))
+    }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present(found) if found.unpacked => f.write_str("present, unpacked"),
+            Self::Present(found) if !found.verified => f.write_str("present, unverified"),
+            Self::Present(_) => f.write_str("present"),
+            Self::Begun { bytes, .. } => write!(f, "begun, {bytes} bytes"),
+            Self::Incomplete { have, need } => write!(f, "incomplete, {have} of {need} files"),
+            Self::Damaged { path, problem } => write!(f, "damaged: {}: {problem}", path.display()),
+            Self::Missing => f.write_str("missing"),
+        }
     }
 }
 

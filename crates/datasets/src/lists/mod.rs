@@ -11,6 +11,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use list::{ImageList, ListEntry};
+pub(crate) use naming::last_parts;
 pub use naming::{Half, Naming, Target};
 
 use crate::{Error, Result};

@@ -97,6 +97,8 @@ pub struct Checkpoint {
     pub checksum: Checksum,
     /// Its size, where known.
     pub bytes: Option<u64>,
+    /// The network that it belongs to, as the models crate describes one (`family` and its sizes), where known.
+    pub network: Option<toml::Table>,
 }
 
 /// What an archive holds, and so which reader reads it.
@@ -184,6 +186,17 @@ impl Manifest {
             .ok_or_else(|| {
                 let known = self.datasets.iter().map(|dataset| dataset.name.as_str());
                 unknown("data set", name, known)
+            })
+    }
+
+    /// The checkpoint whose published SHA-256 is, or begins as, `sha256`.
+    pub fn checkpoint_of_sha256(&self, sha256: &str) -> Option<&Checkpoint> {
+        self.checkpoints
+            .iter()
+            .find(|checkpoint| match &checkpoint.checksum {
+                Checksum::Sha256(whole) => whole == sha256,
+                Checksum::Sha256Prefix(start) => sha256.starts_with(start.as_str()),
+                Checksum::Md5(_) | Checksum::Unverified => false,
             })
     }
 

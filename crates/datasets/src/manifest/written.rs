@@ -49,6 +49,7 @@ pub(super) struct WrittenCheckpoint {
     #[serde(default)]
     unverified: bool,
     bytes: WrittenBytes,
+    network: Option<toml::Table>,
 }
 
 /// A size, or the word `unknown`.
@@ -113,6 +114,7 @@ impl TryFrom<WrittenCheckpoint> for Checkpoint {
             place,
             checksum: checksum(raw.md5, raw.sha256, raw.sha256_prefix, raw.unverified)?,
             bytes: raw.bytes.known()?,
+            network: raw.network,
         })
     }
 }

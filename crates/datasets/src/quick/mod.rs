@@ -52,12 +52,14 @@ pub fn load(assets: &Path) -> Result<Benchmark> {
 
     let near = NEAR.iter().map(|&(class, name)| OodSet {
         role: Role::Near,
+        extra: false,
         set: where_label(&id_file, |label| label == class)
             .named(name)
             .unlabelled(),
     });
     let far = OodSet {
         role: Role::Far,
+        extra: false,
         set: where_label(&digits, |label| label >= FIRST_TEST_DIGIT)
             .named("mnist-10k")
             .unlabelled(),
@@ -79,7 +81,17 @@ pub fn load(assets: &Path) -> Result<Benchmark> {
         id_test: split::in_distribution(&id_file),
         ood_test: near.chain([far]).collect(),
         sources: sources(&assets)?,
+        left_out: Vec::new(),
     })
+}
+
+/// The 10,000 digits of `assets/quick`, labels 0 to 9.
+///
+/// # Errors
+///
+/// As [`load`].
+pub(crate) fn digits(assets: &Path) -> Result<ImageSet> {
+    digit_file(&Assets::open(&assets.join(FOLDER), MANIFEST)?)
 }
 
 /// The whole Fashion-MNIST test file, labels 0 to 9.

@@ -25,12 +25,12 @@ pub fn centre_crop(picture: &Picture, height: usize, width: usize) -> Result<Pic
             let Some(source_row) = inside(row as isize + rows, from.height) else {
                 continue;
             };
-            for column in 0..width {
-                if let Some(source_column) = inside(column as isize + columns, from.width) {
-                    pixels[(channel * height + row) * width + column] = picture.pixels()
-                        [(channel * from.height + source_row) * from.width + source_column];
-                }
-            }
+            let line = &picture.pixels()[(channel * from.height + source_row) * from.width..];
+            let line = &line[columns.max(0) as usize..from.width];
+            let own = &mut pixels[(channel * height + row) * width..][..width];
+            let own = &mut own[(-columns).max(0) as usize..];
+            let kept = own.len().min(line.len());
+            own[..kept].copy_from_slice(&line[..kept]);
         }
     }
     Picture::new(shape, pixels)

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use image::ImageReader;
-
-use crate::{Error, ImageShape, Result};
+use crate::{Error, ImageShape, Result, decode};
 
 /// A picture, `[channel, height, width]`, no side of which is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,36 +36,36 @@ impl Picture {
     ///
     /// As [`new`](Self::new).
     pub fn from_interleaved(shape: ImageShape, values: &[u8]) -> Result<Self> {
-        let pixels = (0..shape.channels)
-            .flat_map(|channel| values.iter().skip(channel).step_by(shape.channels).copied())
-            .collect();
+        if shape.channels != 3 || !values.len().is_multiple_of(3) {
+            let plane = |channel| values.iter().skip(channel).step_by(shape.channels).copied();
+            let pixels = (0..shape.channels).flat_map(plane).collect();
+            return Self::new(shape, pixels);
+        }
+        let size = values.len() / 3;
+        let mut pixels = vec![0; values.len()];
+        let (red, others) = pixels.split_at_mut(size);
+        let (green, blue) = others.split_at_mut(size);
+        for (((pixel, red), green), blue) in values
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .zip(red)
+            .zip(green)
+            .zip(blue)
+        {
+            [*red, *green, *blue] = *pixel;
+        }
         Self::new(shape, pixels)
     }
 
-    /// Reads a PNG or JPEG file as three colours; grey becomes three equal ones, transparency is dropped.
+    /// Reads a PNG or JPEG file as three colours (see [`decode::rgb`]).
     ///
     /// # Errors
     ///
     /// [`Error::Io`], or [`Error::Format`] where it cannot be decoded.
     pub fn read(path: &Path) -> Result<Self> {
-        let reader = ImageReader::open(path).map_err(Error::io(path, "open the image"))?;
-        let reader = reader
-            .with_guessed_format()
-            .map_err(Error::io(path, "read the image"))?;
-        let decoded = reader.decode().map_err(|error| {
-            let mend = "unpack the data set's archive again; PNG and JPEG are read";
-            Error::format(path, "image", error.to_string(), mend)
-        })?;
-        let decoded = decoded.into_rgb8();
-        let (width, height) = (decoded.width() as usize, decoded.height() as usize);
-        Self::from_interleaved(
-            ImageShape {
-                channels: 3,
-                height,
-                width,
-            },
-            decoded.as_raw(),
-        )
+        let bytes = std::fs::read(path).map_err(Error::io(path, "read the image"))?;
+        decode::rgb(&bytes, path, "image")
     }
 
     /// Its size.

@@ -3,6 +3,8 @@
 //! It always antialiases: where it shrinks, the filter grows with the factor. It works across, then down, each with
 //! weights of 22 binary digits after the point, and rounds and clamps to 8 bits after each pass.
 
+use std::borrow::Cow;
+
 use super::Picture;
 use crate::{Error, ImageShape, Result};
 
@@ -40,10 +42,20 @@ impl Filter {
     }
 }
 
-/// The weights of one output position: the first input position and a weight for each from there on.
+/// The weights of all output positions: `reach` of them each, some of them 0 where fewer are needed.
 struct Taps {
-    first: usize,
-    weights: Vec<i64>,
+    /// The first input position of each output position.
+    first: Vec<usize>,
+    weights: Vec<i32>,
+    reach: usize,
+}
+
+impl Taps {
+    /// The first input position of each output position, and the weights from there on.
+    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        let weights = self.weights.chunks_exact(self.reach);
+        self.first.iter().copied().zip(weights)
+    }
 }
 
 /// Resizes a picture to `height` x `width` (PIL's `Image.resize`).
@@ -69,24 +81,35 @@ pub fn resize_to(
         width: columns,
     } = picture.shape();
     let across = if width == columns {
-        picture.pixels().to_vec()
+        Cow::Borrowed(picture.pixels())
     } else {
         let taps = taps(columns, width, filter);
-        let lines = picture.pixels().chunks(columns);
-        lines
-            .flat_map(|line| taps.iter().map(|taps| weigh(taps, |column| line[column])))
-            .collect()
+        let mut across = Vec::with_capacity(channels * rows * width);
+        for line in picture.pixels().chunks_exact(columns) {
+            across.extend(taps.iter().map(|(first, weights)| {
+                let values = &line[first..first + weights.len()];
+                let weighted = weights.iter().zip(values);
+                rounded(HALF + weighted.map(|(w, &v)| w * i32::from(v)).sum::<i32>())
+            }));
+        }
+        Cow::Owned(across)
     };
     let down = if height == rows {
-        across
+        across.into_owned()
     } else {
         let taps = taps(rows, height, filter);
         let mut down = Vec::with_capacity(channels * height * width);
-        for plane in across.chunks(rows * width) {
-            for taps in &taps {
-                down.extend(
-                    (0..width).map(|column| weigh(taps, |row| plane[row * width + column])),
-                );
+        let mut sums = vec![0; width];
+        for plane in across.chunks_exact(rows * width) {
+            for (first, weights) in taps.iter() {
+                sums.fill(HALF);
+                let lines = plane[first * width..].chunks_exact(width);
+                for (weight, line) in weights.iter().zip(lines) {
+                    for (sum, &value) in sums.iter_mut().zip(line) {
+                        *sum += weight * i32::from(value);
+                    }
+                }
+                down.extend(sums.iter().map(|&sum| rounded(sum)));
             }
         }
         down
@@ -101,36 +124,45 @@ pub fn resize_to(
     )
 }
 
-/// The weighted sum of the values that `taps` reach, in 8 bits.
-fn weigh(taps: &Taps, value: impl Fn(usize) -> u8) -> u8 {
-    let half = 1 << (PRECISION - 1);
-    let weighted = taps
-        .weights
-        .iter()
-        .zip(taps.first..)
-        .map(|(weight, place)| weight * i64::from(value(place)));
-    ((half + weighted.sum::<i64>()) >> PRECISION).clamp(0, 255) as u8
+/// Half a unit of the last place that is kept.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// A weighted sum in 8 bits.
+fn rounded(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 /// The weights of every output position when `input` values become `output`.
-fn taps(input: usize, output: usize, filter: Filter) -> Vec<Taps> {
+fn taps(input: usize, output: usize, filter: Filter) -> Taps {
     let scale = input as f64 / output as f64;
     let spread = scale.max(1.0);
     let support = filter.support() * spread;
-    (0..output)
-        .map(|position| {
-            let centre = (position as f64 + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(input);
-            let weights: Vec<f64> = (first..end)
-                .map(|place| filter.at((place as f64 - centre + 0.5) * (1.0 / spread)))
-                .collect();
-            let sum: f64 = weights.iter().sum();
-            let fixed = |weight: f64| (weight / sum * f64::from(1 << PRECISION)).round() as i64;
-            Taps {
-                first,
-                weights: weights.into_iter().map(fixed).collect(),
-            }
-        })
-        .collect()
+    let ranges = (0..output).map(|position| {
+        let centre = (position as f64 + 0.5) * scale;
+        let first = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(input);
+        (centre, first, end)
+    });
+    let reach = ranges.clone().map(|(_, first, end)| end - first).max();
+    let reach = reach.unwrap_or(0);
+    let mut taps = Taps {
+        first: Vec::with_capacity(output),
+        weights: vec![0; output * reach],
+        reach,
+    };
+    let mut weights = Vec::with_capacity(reach);
+    for ((centre, first, end), fixed) in ranges.zip(taps.weights.chunks_exact_mut(reach)) {
+        weights.clear();
+        weights.extend(
+            (first..end).map(|place| filter.at((place as f64 - centre + 0.5) * (1.0 / spread))),
+        );
+        let sum: f64 = weights.iter().sum();
+        // Weights of 0 may stand before the others, so that all of them lie within the input.
+        let start = first.min(input - reach);
+        for (fixed, weight) in fixed[first - start..].iter_mut().zip(&weights) {
+            *fixed = (weight / sum * f64::from(1 << PRECISION)).round() as i32;
+        }
+        taps.first.push(start);
+    }
+    taps
 }

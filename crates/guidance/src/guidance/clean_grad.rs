@@ -153,7 +153,7 @@ impl<'a> CleanGrad<'a> {
     }
 
     /// What the classifier sees: `f x0hat + (1 - f) x_t` with `f = sqrt(1 - abar)`, or `x_t` as it is.
-    fn seen(&self, x: Tensor<4>, eps: Tensor<4>, abar: f64) -> Tensor<4> {
+    pub(crate) fn seen(&self, x: Tensor<4>, eps: Tensor<4>, abar: f64) -> Tensor<4> {
         if !self.config.x0hat {
             return x;
         }

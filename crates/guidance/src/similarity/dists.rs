@@ -72,9 +72,13 @@ fn weights(perceptual: Option<&Perceptual>) -> Result<&DistsWeights, Error> {
         .ok_or_else(|| missing(NAME, NEEDED))
 }
 
-/// The layers of DISTS: the image in [0, 1] itself, then VGG-16's blocks with L2 pooling.
+/// The layers of DISTS of images in [0, 1], which are shrunk first where they are large.
 pub(super) fn layers(perceptual: &Perceptual, rgb: Tensor<4>) -> Vec<Tensor<4>> {
-    let image = shrink_to(rgb, LARGEST_SIDE);
+    layers_as_it_is(perceptual, shrink_to(rgb, LARGEST_SIDE))
+}
+
+/// The image itself, then VGG-16's blocks with L2 pooling.
+pub(crate) fn layers_as_it_is(perceptual: &Perceptual, image: Tensor<4>) -> Vec<Tensor<4>> {
     let mut layers = vec![image.clone()];
     layers.extend(perceptual.vgg.blocks(image, Pooling::L2Hann));
     layers

@@ -40,7 +40,8 @@ use burn::tensor::Tensor;
 
 pub use name::SimilarityName;
 pub use perceptual::{
-    DISTS_WEIGHTS, DistsWeights, LPIPS_WEIGHTS, LpipsWeights, Perceptual, VGG16_WEIGHTS,
+    DISTS_WEIGHTS, DistsWeights, LPIPS_WEIGHTS, LpipsWeights, Perceptual, PerceptualFiles,
+    VGG16_WEIGHTS,
 };
 pub use view::View;
 

@@ -1,6 +1,10 @@
 //! The network and the trained weights through which DISTS and LPIPS look.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use burn::tensor::{Device, Tensor};
+use diffguard_models::checkpoint::{Entry, KeyMap, Source};
 use diffguard_models::vgg::{BLOCK_CHANNELS, Vgg16Features};
 
 use crate::Error;
@@ -9,8 +13,9 @@ use crate::Error;
 pub const VGG16_WEIGHTS: &str = "torchvision-vgg16";
 /// The learned weights of DISTS.
 pub const DISTS_WEIGHTS: &str = "piq-dists";
-/// The learned weights of LPIPS.
-pub const LPIPS_WEIGHTS: &str = "piq-lpips";
+/// The learned weights of LPIPS, as its authors publish them (piq's file holds the same numbers in a bare list, which
+/// the reader of PyTorch files refuses).
+pub const LPIPS_WEIGHTS: &str = "lpips-vgg";
 
 /// VGG-16 with the weights of the distances that are made of its activations.
 #[derive(Debug)]
@@ -32,7 +37,46 @@ pub struct DistsWeights {
 #[derive(Debug, Clone)]
 pub struct LpipsWeights(Vec<Tensor<4>>);
 
+/// Where the weights of a [`Perceptual`] lie: safetensors, or what `torch.save` writes.
+#[derive(Debug, Clone)]
+pub struct PerceptualFiles {
+    /// torchvision's VGG-16; only its `features.*` are read.
+    pub vgg16: PathBuf,
+    /// `alpha` and `beta` of DISTS, where it is wanted.
+    pub dists: Option<PathBuf>,
+    /// `lin0.model.1.weight` to `lin4.model.1.weight` of LPIPS, where it is wanted.
+    pub lpips: Option<PathBuf>,
+}
+
 impl Perceptual {
+    /// Reads the weights that are named.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] names the file, and what is missing in it or does not fit.
+    pub fn load(files: &PerceptualFiles, device: &Device) -> Result<Self, Error> {
+        let weights = Weights::open(&files.vgg16)?;
+        let vgg = Vgg16Features::from_values(|key, shape| weights.of(key, shape), device)?;
+        let mut perceptual = Self::new(vgg);
+        if let Some(path) = &files.dists {
+            let weights = Weights::open(path)?;
+            let shape = [1, DistsWeights::CHANNELS, 1, 1];
+            let [alpha, beta] = ["alpha", "beta"].map(|key| weights.of(key, &shape));
+            perceptual = perceptual.with_dists(DistsWeights::new(&alpha?, &beta?, device)?);
+        }
+        if let Some(path) = &files.lpips {
+            let weights = Weights::open(path)?;
+            let layers = BLOCK_CHANNELS
+                .iter()
+                .enumerate()
+                .map(|(i, &channels)| {
+                    weights.of(&format!("lin{i}.model.1.weight"), &[1, channels, 1, 1])
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            perceptual = perceptual.with_lpips(LpipsWeights::new(&layers, device)?);
+        }
+        Ok(perceptual)
+    }
+
     /// VGG-16 alone, which no distance can be computed with yet.
     pub fn new(vgg: Vgg16Features) -> Self {
         Self {
@@ -108,6 +152,41 @@ impl LpipsWeights {
     /// The weights of each layer, `[1, channel, 1, 1]`.
     pub fn layers(&self) -> &[Tensor<4>] {
         &self.0
+    }
+}
+
+/// The tensors of a file.
+struct Weights<'a> {
+    path: &'a Path,
+    tensors: BTreeMap<String, (String, Entry)>,
+}
+
+impl<'a> Weights<'a> {
+    fn open(path: &'a Path) -> Result<Self, Error> {
+        let source = Source::open(path)?;
+        let tensors = KeyMap::published().select(&source)?.tensors;
+        Ok(Self { path, tensors })
+    }
+
+    fn of(&self, key: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let fault = |what: String| {
+            Error::Weights(diffguard_models::Error::Checkpoint {
+                path: self.path.to_owned(),
+                what,
+            })
+        };
+        let (_, entry) = self
+            .tensors
+            .get(key)
+            .ok_or_else(|| fault(format!("it has no `{key}`")))?;
+        if entry.shape != shape {
+            return Err(fault(format!(
+                "`{key}` has the shape {:?}, expected {shape:?}",
+                entry.shape
+            )));
+        }
+        let values = entry.values();
+        values.map_err(|problem| fault(format!("`{key}`: {problem}")))
     }
 }
 

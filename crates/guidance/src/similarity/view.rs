@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use diffguard_models::Classifier;
 
 use super::{Perceptual, dists, fsim, lpips};
-use crate::{Cost, Error};
+use crate::{Cost, Error, rows::int_tensor};
 
 /// A batch of images as the similarities see it. One view of the references serves any number of syntheses.
 ///
@@ -60,6 +60,29 @@ impl<'a> View<'a> {
         Self {
             perceptual: Some(perceptual),
             ..self
+        }
+    }
+
+    /// The view of some of the images, by their positions: what is known of them is kept.
+    pub(crate) fn select(&self, positions: &[usize]) -> Self {
+        let index = int_tensor(positions, &self.image.device());
+        let of = |layers: &Vec<Tensor<4>>| -> Vec<Tensor<4>> {
+            let some = |layer: &Tensor<4>| layer.clone().select(0, index.clone());
+            layers.iter().map(some).collect()
+        };
+        let cell = |kept: &OnceLock<Vec<Tensor<4>>>| kept.get().map(of).map(OnceLock::from);
+        let row = |kept: &OnceLock<Tensor<2>>| {
+            let kept = kept.get()?;
+            Some(OnceLock::from(kept.clone().select(0, index.clone())))
+        };
+        Self {
+            features: row(&self.features).unwrap_or_default(),
+            logits: row(&self.logits).unwrap_or_default(),
+            stages: cell(&self.stages).unwrap_or_default(),
+            dists: cell(&self.dists).unwrap_or_default(),
+            lpips: cell(&self.lpips).unwrap_or_default(),
+            perceptual: self.perceptual,
+            ..Self::new(self.image.clone().select(0, index.clone()), self.classifier)
         }
     }
 
@@ -142,7 +165,7 @@ impl<'a> View<'a> {
     }
 
     /// The layers of DISTS.
-    pub(crate) fn dists_layers(&self, wanted_by: &'static str) -> Result<Vec<Tensor<4>>, Error> {
+    pub(super) fn dists_layers(&self, wanted_by: &'static str) -> Result<Vec<Tensor<4>>, Error> {
         once(&self.dists, || {
             Ok(dists::layers(self.vgg(wanted_by)?, self.rgb(wanted_by)?))
         })

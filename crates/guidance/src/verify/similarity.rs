@@ -39,7 +39,7 @@ fn run(case: &Case) -> Result<Vec<Produced>> {
     let one_less = score("dists", &views)?.into_iter().map(|score| 1.0 - score);
     produced.push(Produced::new("out.dists", one_less));
     produced.extend(of_pixels(&views)?);
-    produced.extend(steps(case, &views)?);
+    produced.extend(steps(case, &perceptual, &views)?);
     Ok(produced)
 }
 
@@ -82,9 +82,12 @@ fn of_pixels(views: &[View<'_>; 2]) -> Result<[Produced; 2]> {
     ])
 }
 
-/// What DISTS and LPIPS compute on their way.
-fn steps(case: &Case, [x, y]: &[View<'_>; 2]) -> Result<Vec<Produced>> {
-    let layers = |view: &View<'_>| view.dists_layers("dists").map_err(Error::method);
+/// What DISTS and LPIPS compute on their way. The reference took that of DISTS without shrinking large images.
+fn steps(case: &Case, perceptual: &Perceptual, [x, y]: &[View<'_>; 2]) -> Result<Vec<Produced>> {
+    let layers = |view: &View<'_>| {
+        let image = view.rgb("dists").map_err(Error::method)?;
+        Ok(dists::layers_as_it_is(perceptual, image))
+    };
     let (of_x, of_y) = (layers(x)?, layers(y)?);
     let mut produced: Vec<Produced> = (1..of_x.len())
         .map(|i| {

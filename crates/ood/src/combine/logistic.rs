@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::standardise::{Standard, reduce_z};
-use super::{KIND, Rule, RuleEntry, TestScores, ValidationColumn, fitted, some_components};
+use super::{KIND, Rule, RuleEntry, TestScores, ValidationColumn, fitted, same_validation};
 use crate::{Error, parameters};
 
 const NAME: &str = "logistic";
@@ -60,39 +60,12 @@ impl Logistic {
 
 impl Rule for Logistic {
     fn fit(&mut self, validation: &[ValidationColumn]) -> Result<(), Error> {
-        some_components(NAME, validation.len())?;
+        let splits = same_validation(NAME, validation)?;
+        let n_id = splits.first().map_or(0, |[id, _]| id.len());
         let mut standards = Vec::new();
         let mut columns = Vec::new();
-        let (n_id, n_ood) = (
-            validation[0].id.values().len(),
-            validation[0].ood.map_or(0, |ood| ood.values().len()),
-        );
-        for column in validation {
-            let ood = column.ood.ok_or_else(|| {
-                let cause = format!(
-                    "`{}` has no out-of-distribution validation scores",
-                    column.id.name()
-                );
-                Error::combine(
-                    NAME,
-                    cause,
-                    "use a benchmark with an OOD validation split, or another rule",
-                )
-            })?;
-            for (left, right) in [
-                (n_id, column.id.values().len()),
-                (n_ood, ood.values().len()),
-            ] {
-                if left != right {
-                    let what = format!(
-                        "validation scores `{}` and `{}`",
-                        validation[0].id.name(),
-                        column.id.name()
-                    );
-                    return Err(Error::LengthMismatch { what, left, right });
-                }
-            }
-            let both = [column.id.values(), ood.values()].concat();
+        for (column, [id, ood]) in validation.iter().zip(splits) {
+            let both = [id, ood].concat();
             let standard = Standard::of(NAME, column.id.name(), &both)?;
             columns.push(
                 both.into_iter()
@@ -100,13 +73,6 @@ impl Rule for Logistic {
                     .collect::<Vec<f64>>(),
             );
             standards.push(standard);
-        }
-        if n_id == 0 || n_ood == 0 {
-            return Err(Error::combine(
-                NAME,
-                "a validation split is empty",
-                "pass samples of both kinds",
-            ));
         }
         self.model = Some(Model {
             weights: newton(&columns, n_id, self.ridge),

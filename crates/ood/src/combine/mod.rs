@@ -6,22 +6,29 @@
 //! The [`envelope`] is no rule but an oracle: it reads the test labels, yields a curve instead of scores, and is
 //! there to compare with published rows only.
 
+mod all;
+mod any;
 mod cascade;
 mod logistic;
 mod mean_rank;
 mod mean_z;
 mod minimum;
+mod ranks;
 mod scores;
 mod standardise;
+mod weighted;
 
 pub mod envelope;
 
+pub use all::All;
+pub use any::Any;
 pub use cascade::{Cascade, Sensitivity, cascade_sensitivity};
 pub use logistic::Logistic;
 pub use mean_rank::MeanRank;
 pub use mean_z::MeanZ;
 pub use minimum::Minimum;
 pub use scores::{Scores, Split, Test, TestScores, Validation, ValidationScores};
+pub use weighted::Weighted;
 
 use crate::{Error, parameters};
 
@@ -31,6 +38,9 @@ pub const RULES: &[RuleEntry] = &[
     mean_z::ENTRY,
     mean_rank::ENTRY,
     minimum::ENTRY,
+    all::ENTRY,
+    any::ENTRY,
+    weighted::ENTRY,
     logistic::ENTRY,
 ];
 
@@ -129,6 +139,48 @@ fn some_components(name: &str, components: usize) -> Result<(), Error> {
     }
 }
 
+/// In- and out-of-distribution validation scores of each column, all columns being of the same samples.
+fn same_validation<'a>(
+    name: &str,
+    validation: &[ValidationColumn<'a>],
+) -> Result<Vec<[&'a [f64]; 2]>, Error> {
+    some_components(name, validation.len())?;
+    let mut splits: Vec<[&[f64]; 2]> = Vec::new();
+    for column in validation {
+        let ood = column.ood.ok_or_else(|| {
+            let cause = format!(
+                "`{}` has no out-of-distribution validation scores",
+                column.id.name()
+            );
+            let mend = "use a benchmark with an OOD validation split, or another rule";
+            Error::combine(name, cause, mend)
+        })?;
+        let split = [column.id.values(), ood.values()];
+        for (first, here) in splits.first().unwrap_or(&split).iter().zip(split) {
+            if first.len() != here.len() {
+                return Err(Error::LengthMismatch {
+                    what: format!(
+                        "validation scores `{}` and `{}`",
+                        validation[0].id.name(),
+                        column.id.name()
+                    ),
+                    left: first.len(),
+                    right: here.len(),
+                });
+            }
+        }
+        splits.push(split);
+    }
+    match splits[0].iter().any(|scores| scores.is_empty()) {
+        true => Err(Error::combine(
+            name,
+            "a validation split is empty",
+            "pass samples of both kinds",
+        )),
+        false => Ok(splits),
+    }
+}
+
 /// As many components as were fitted, all of one length, which is returned.
 fn same_length(name: &str, fitted: usize, components: &[&TestScores]) -> Result<usize, Error> {
     if components.len() != fitted {
@@ -195,6 +247,9 @@ mod tests {
             [0.0, (0.5 - 2.0) / std / 2.0, (7.5 + 1.5) / std / 2.0],
         );
         close("minimum", [0.0, -2.0 / std, 1.5 / std]);
+        // 9 lies 6 beyond the largest of the first, -5 lies 5 below the smallest of the second.
+        close("all", [0.5, -5.0 / (10.0 * std), 0.875]);
+        close("any", [0.5, 0.625, 1.0 + 6.0 / std]);
         // A tie with one of four validation scores counts one half of it.
         close("mean_rank", [0.5, 0.625 / 2.0, (1.0 + 0.875) / 2.0]);
     }

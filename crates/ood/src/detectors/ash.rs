@@ -5,6 +5,7 @@
 use ndarray::ArrayViewMut1;
 use serde::{Deserialize, Serialize};
 
+use super::grid::{GridAxis, SHAPING_PERCENTILES};
 use super::head::OwnedHead;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
 use crate::{Error, parameters};
@@ -17,6 +18,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Djurisic et al., ICLR 2023",
     needs: &[Need::Features, Need::Head],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::real("percentile", SHAPING_PERCENTILES)],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(

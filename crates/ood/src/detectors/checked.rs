@@ -215,6 +215,17 @@ impl Checked {
                 observations.features.nrows(),
             )?;
         }
+        if self.needs(Need::Perturbed) {
+            if observations.perturbed.is_empty() {
+                return Err(self.fault(
+                    "there are no logits of perturbed inputs".into(),
+                    "observe the perturbation and pass it",
+                ));
+            }
+            for seen in observations.perturbed {
+                self.matrix("logits of perturbed inputs", seen.logits, &mut classes)?;
+            }
+        }
         if self.needs(Need::Members) {
             let Some(members) = observations.members else {
                 return Err(self.fault(

@@ -18,6 +18,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017",
     needs: &[Need::Members],
     defaults: parameters::defaults::<Average>,
+    grid: &[],
     construct: |table| {
         Ok(Box::new(DeepEnsemble::new(parameters::parse(
             KIND, NAME, table,
@@ -59,30 +60,50 @@ impl DeepEnsemble {
 
 impl Detector for DeepEnsemble {
     fn score(&self, observations: &Observations) -> Result<Vec<f64>, Error> {
-        let means = mean_probabilities(observations, self.parameters.average)?;
-        Ok(means.iter().map(|p| softmax::max(p.view())).collect())
+        Ok(scores_of_members(
+            members(observations)?,
+            self.parameters.average,
+        ))
     }
 
     fn predict(&self, observations: &Observations) -> Result<Vec<usize>, Error> {
-        let means = mean_probabilities(observations, self.parameters.average)?;
-        Ok(means.iter().map(|p| softmax::argmax(p.view())).collect())
+        Ok(classes_of_members(
+            members(observations)?,
+            self.parameters.average,
+        ))
     }
 }
 
-/// The ensemble's class probabilities of each sample, `[n]` times `[class]`.
-fn mean_probabilities(
-    observations: &Observations,
-    average: AverageOf,
-) -> Result<Vec<Array1<f64>>, Error> {
-    let members: ArrayView3<f32> = observations.members.ok_or_else(|| {
+fn members<'a>(observations: &Observations<'a>) -> Result<ArrayView3<'a, f32>, Error> {
+    observations.members.ok_or_else(|| {
         Error::detector(
             NAME,
             "there are no member logits",
             "pass [member, n, class]",
         )
-    })?;
+    })
+}
+
+/// The largest probability of the mean over members, of logits [member, n, class].
+pub(crate) fn scores_of_members(members: ArrayView3<f32>, average: AverageOf) -> Vec<f64> {
+    mean_probabilities(members, average)
+        .iter()
+        .map(|p| softmax::max(p.view()))
+        .collect()
+}
+
+/// The class of the largest probability of the mean over members, of logits [member, n, class].
+pub(crate) fn classes_of_members(members: ArrayView3<f32>, average: AverageOf) -> Vec<usize> {
+    mean_probabilities(members, average)
+        .iter()
+        .map(|p| softmax::argmax(p.view()))
+        .collect()
+}
+
+/// Class probabilities of each sample, `[n]` times `[class]`.
+fn mean_probabilities(members: ArrayView3<f32>, average: AverageOf) -> Vec<Array1<f64>> {
     let (k, n, classes) = members.dim();
-    Ok(by_rows(n, |i| {
+    by_rows(n, |i| {
         let mut mean = Array1::<f64>::zeros(classes);
         for member in 0..k {
             let logits = members.slice(s![member, i, ..]).mapv(f64::from);
@@ -98,5 +119,5 @@ fn mean_probabilities(
             AverageOf::Logits => Array1::from_vec(softmax::softmax(mean.view())),
             AverageOf::Probabilities => mean,
         }
-    }))
+    })
 }

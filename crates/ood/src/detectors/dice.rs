@@ -5,6 +5,7 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::head::OwnedHead;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
 use crate::linalg::mean_row;
@@ -18,6 +19,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Sun and Li, ECCV 2022",
     needs: &[Need::Features, Need::Head, Need::TrainFeatures],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::real("p", &[90.0])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(

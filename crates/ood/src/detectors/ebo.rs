@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::{Detector, DetectorEntry, KIND, Need, Observations, check, softmax};
 use crate::{Error, parameters};
 
@@ -16,6 +17,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Liu et al., NeurIPS 2020",
     needs: &[Need::Logits],
     defaults: parameters::defaults::<Ebo>,
+    grid: &[GridAxis::real("temperature", &[1.0, 10.0, 100.0, 1000.0])],
     construct: |table| {
         let detector: Ebo = parameters::parse(KIND, NAME, table)?;
         check(

@@ -12,6 +12,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Chan et al., ICCV 2021",
     needs: &[Need::Logits],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<Entropy>("entropy", table),
 };
 

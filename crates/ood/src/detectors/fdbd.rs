@@ -5,6 +5,7 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::softmax::argmax;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, fitted};
 use crate::linalg::{by_rows, mean_row, norm};
@@ -23,6 +24,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainFeatures,
     ],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::flag("distance_as_normalizer", &[true, false])],
     construct: |table| Ok(Box::new(Fdbd::new(parameters::parse(KIND, NAME, table)?))),
 };
 

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::{Detector, DetectorEntry, KIND, Need, Observations, check, softmax};
 use crate::{Error, parameters};
 
@@ -16,6 +17,10 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Liu, Lochman and Zach, CVPR 2023",
     needs: &[Need::Logits],
     defaults: parameters::defaults::<Gen>,
+    grid: &[
+        GridAxis::real("gamma", &[0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0]),
+        GridAxis::whole("m", &[10, 50, 100, 200, 500, 1000]),
+    ],
     construct: |table| {
         let detector: Gen = parameters::parse(KIND, NAME, table)?;
         check(

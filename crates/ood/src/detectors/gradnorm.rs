@@ -13,6 +13,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Huang, Geng and Li, NeurIPS 2021",
     needs: &[Need::Logits, Need::Features],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<GradNorm>("gradnorm", table),
 };
 

@@ -10,8 +10,22 @@ pub struct Observations<'a> {
     pub logits: ArrayView2<'a, f32>,
     /// Penultimate features, [n, feature].
     pub features: ArrayView2<'a, f32>,
-    /// Logits of ensemble members or stochastic passes, [member, n, class].
+    /// Logits of ensemble members, [member, n, class].
     pub members: Option<ArrayView3<'a, f32>>,
+    /// Logits of the inputs after ODIN's perturbation, for each of its settings that was observed.
+    pub perturbed: &'a [Perturbed<'a>],
+}
+
+/// Logits of inputs that were moved by `noise` along the sign of the gradient of the predicted class's log-probability
+/// at a temperature (ODIN).
+#[derive(Debug, Clone, Copy)]
+pub struct Perturbed<'a> {
+    /// Temperature of the softmax whose gradient was taken.
+    pub temperature: f64,
+    /// Step, in units of images in [0, 1].
+    pub noise: f64,
+    /// [n, class]
+    pub logits: ArrayView2<'a, f32>,
 }
 
 impl Default for Observations<'_> {
@@ -20,6 +34,7 @@ impl Default for Observations<'_> {
             logits: ArrayView2::from(&[[0.0f32; 0]; 0]),
             features: ArrayView2::from(&[[0.0f32; 0]; 0]),
             members: None,
+            perturbed: &[],
         }
     }
 }
@@ -71,6 +86,8 @@ pub enum Need {
     Features,
     /// Member logits of the samples to score.
     Members,
+    /// Logits of perturbed inputs of the samples to score.
+    Perturbed,
     /// The classifier's last layer.
     Head,
     /// Training logits.
@@ -94,6 +111,7 @@ impl Need {
             Self::Logits => "logits",
             Self::Features => "features",
             Self::Members => "member logits",
+            Self::Perturbed => "logits of perturbed inputs",
             Self::Head => "head",
             Self::TrainLogits => "training logits",
             Self::TrainFeatures => "training features",

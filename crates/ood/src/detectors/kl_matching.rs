@@ -17,6 +17,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Hendrycks et al., ICML 2022",
     needs: &[Need::Logits, Need::ValLogits],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<KlMatching>(NAME, table),
 };
 

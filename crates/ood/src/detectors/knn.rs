@@ -5,6 +5,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::neighbours::for_each_nearest;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
 use crate::linalg::normalised;
@@ -18,6 +19,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Sun et al., ICML 2022",
     needs: &[Need::Features, Need::TrainFeatures],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::whole("k", &[50])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.k > 0, "`k` must be at least 1")?;

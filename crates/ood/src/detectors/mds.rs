@@ -25,6 +25,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainLabels,
     ],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<Mds>(NAME, table),
 };
 

@@ -11,6 +11,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Hendrycks et al., ICML 2022",
     needs: &[Need::Logits],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<Mls>("mls", table),
 };
 

@@ -17,12 +17,15 @@
 
 mod checked;
 mod class_means;
+pub(crate) mod grid;
 mod head;
 mod input;
+mod mlp;
 mod neighbours;
 mod weibull;
 
 pub(crate) mod ash;
+pub(crate) mod confidnet;
 pub(crate) mod deep_ensemble;
 pub(crate) mod dice;
 pub(crate) mod ebo;
@@ -51,8 +54,9 @@ pub(crate) mod temp_scaling;
 pub(crate) mod vim;
 pub(crate) mod vra;
 
-pub use input::{FitData, Head, Labelled, Need, Observations};
-pub use odin::odin_scores;
+pub use grid::GridAxis;
+pub use input::{FitData, Head, Labelled, Need, Observations, Perturbed};
+pub use odin::{Odin, odin_scores};
 pub use temp_scaling::optimal_temperature;
 pub use weibull::Weibull;
 
@@ -84,9 +88,11 @@ pub const DETECTORS: &[DetectorEntry] = &[
     relation::ENTRY,
     fdbd::ENTRY,
     nci::ENTRY,
+    odin::ENTRY,
     gradnorm::ENTRY,
     deep_ensemble::ENTRY,
     mc_dropout::ENTRY,
+    confidnet::ENTRY,
 ];
 
 /// Separates in-distribution from out-of-distribution samples by a score.
@@ -129,6 +135,8 @@ pub struct DetectorEntry {
     pub needs: &'static [Need],
     /// The published default parameters; a parameter that is absent by default does not appear.
     pub defaults: fn() -> toml::Table,
+    /// The published values that a validation split may choose among; see [`crate::tune`].
+    pub(crate) grid: &'static [GridAxis],
     construct: fn(toml::Table) -> Result<Box<dyn Detector>, Error>,
 }
 

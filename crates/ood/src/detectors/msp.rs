@@ -12,6 +12,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Hendrycks and Gimpel, ICLR 2017",
     needs: &[Need::Logits],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<Msp>("msp", table),
 };
 

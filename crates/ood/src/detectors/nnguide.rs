@@ -5,6 +5,7 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::neighbours::for_each_nearest;
 use super::softmax::{log_sum_exp, score_rows};
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
@@ -24,6 +25,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainFeatures,
     ],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::whole("k", &[100])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.k > 0, "`k` must be at least 1")?;

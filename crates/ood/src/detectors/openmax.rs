@@ -20,6 +20,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Bendale and Boult, CVPR 2016",
     needs: &[Need::Logits, Need::TrainLogits, Need::TrainLabels],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.alpha > 0, "`alpha` must be at least 1")?;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::head::OwnedHead;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
 use crate::{Error, parameters, quantile};
@@ -16,6 +17,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Sun, Guo and Li, NeurIPS 2021",
     needs: &[Need::Features, Need::Head, Need::ValFeatures],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::real("percentile", &[85.0, 90.0, 95.0, 99.0])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(

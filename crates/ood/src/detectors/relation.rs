@@ -6,6 +6,7 @@
 use ndarray::{Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted, softmax};
 use crate::linalg::{by_blocks, inner_products, normalised};
 use crate::{Error, parameters};
@@ -23,6 +24,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainFeatures,
     ],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::real("pow", &[1.0, 2.0, 4.0, 6.0, 8.0])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.pow > 0.0, "`pow` must be positive")?;

@@ -19,6 +19,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Wang et al., CVPR 2022",
     needs: &[Need::Features, Need::Head, Need::ValFeatures],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.dim != Some(0), "`dim` must be at least 1")?;

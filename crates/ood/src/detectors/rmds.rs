@@ -21,6 +21,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainLabels,
     ],
     defaults: toml::Table::new,
+    grid: &[],
     construct: |table| without_parameters::<Rmds>(NAME, table),
 };
 

@@ -26,6 +26,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainLabels,
     ],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[],
     construct: |table| Ok(Box::new(She::new(parameters::parse(KIND, NAME, table)?))),
 };
 

@@ -18,6 +18,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     // Validation logits and labels too, unless a temperature is given; `fit` asks for them itself.
     needs: &[Need::Logits],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(

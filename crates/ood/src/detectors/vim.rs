@@ -2,6 +2,7 @@
 //!
 //! Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022.
 
+use super::grid::GridAxis;
 use super::residual::{NullSpace, Parameters};
 use super::softmax::{log_sum_exp, max, score_rows};
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
@@ -21,6 +22,7 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
         Need::TrainFeatures,
     ],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[GridAxis::whole("dim", &[256, 1000])],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         check(NAME, parameters.dim != Some(0), "`dim` must be at least 1")?;

@@ -5,6 +5,7 @@
 use ndarray::ArrayViewMut1;
 use serde::{Deserialize, Serialize};
 
+use super::grid::GridAxis;
 use super::head::OwnedHead;
 use super::react::activation_percentile;
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
@@ -18,6 +19,10 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
     citation: "Xu et al., NeurIPS 2023",
     needs: &[Need::Features, Need::Head, Need::ValFeatures],
     defaults: parameters::defaults::<Parameters>,
+    grid: &[
+        GridAxis::real("percentile_high", &[85.0, 90.0, 95.0, 99.0]),
+        GridAxis::real("percentile_low", &[1.0, 5.0, 10.0, 15.0]),
+    ],
     construct: |table| {
         let parameters: Parameters = parameters::parse(KIND, NAME, table)?;
         let (low, high) = (parameters.percentile_low, parameters.percentile_high);

@@ -23,6 +23,7 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>, Error> {
             logits: logits.view(),
             features: features.view(),
             members: None,
+            perturbed: &[],
         };
         let scores = detector.score(&observations)?;
         if case.has(&format!("out.{side}_score_f64")) {
@@ -171,6 +172,7 @@ fn observe(split: &Split) -> Observations<'_> {
         logits: split.1.view(),
         features: split.0.view(),
         members: None,
+        perturbed: &[],
     }
 }
 

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use diffguard_datasets::fetch::DataDirs;
 
-use super::stop_signal;
+use super::{cache, data_dirs, stop_signal};
 use crate::Result;
 use crate::bench::{Options, bench};
+use crate::data::Missing;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -34,12 +36,27 @@ pub struct Bench {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Folder of data sets and checkpoints, before those in DIFFGUARD_DATA
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
     /// Compute again what is stored
     #[arg(long)]
     force: bool,
+    /// Folder that data sets are looked for in first [default: those of $DIFFGUARD_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder for fetched data sets [default: $DIFFGUARD_CACHE, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Fetch nothing; refuse if a data set is missing
+    #[arg(long)]
+    offline: bool,
+    /// Fetch nothing; leave out the test sets that are missing
+    #[arg(long, conflicts_with = "offline")]
+    at_hand: bool,
 }
 
 impl Bench {
@@ -52,8 +69,19 @@ impl Bench {
             batch: self.batch,
             seed: self.seed,
             threads: self.threads,
+            data: Some(DataDirs {
+                data: data_dirs(self.data),
+                cache: cache(),
+            }),
             no_progress: self.no_progress,
             force: self.force,
+            data: self.data,
+            cache: self.cache,
+            missing: match (self.offline, self.at_hand) {
+                (true, _) => Missing::Refuse,
+                (_, true) => Missing::LeaveOut,
+                _ => Missing::Fetch,
+            },
         };
         bench(&self.experiment, &options, stop_signal()?).map(|_| ())
     }

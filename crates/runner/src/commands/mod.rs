@@ -1,15 +1,23 @@
 //! What can be asked for on the command line: one file and one line in [`cli`](crate::cli) a command.
 
+mod accuracy;
 mod bench;
+mod datasets;
+mod fetch;
 mod list;
+mod model;
 mod perf;
 mod prepare_quick;
 mod score;
 mod train;
 mod verify;
 
+pub use accuracy::Accuracy;
 pub use bench::Bench;
+pub use datasets::Datasets;
+pub use fetch::Fetch;
 pub use list::List;
+pub use model::Model;
 pub use perf::Perf;
 pub use prepare_quick::PrepareQuick;
 pub use score::Score;
@@ -19,11 +27,15 @@ pub use verify::Verify;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use diffguard_datasets::fetch::DataDirs;
+
 use crate::{Error, Result};
 
-/// Folders in which data sets are looked for, in order.
+/// Folders in which data sets are looked for, in order: the given one, those of `DIFFGUARD_DATA` (divided as in
+/// `PATH`), Debian's.
 pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
-    let environment = std::env::var_os("DIFFGUARD_DATA").map(PathBuf::from);
+    let environment = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
+    let environment = std::env::split_paths(&environment).filter(|dir| !dir.as_os_str().is_empty());
     given
         .into_iter()
         .chain(environment)
@@ -31,14 +43,41 @@ pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The folder that fetched data is kept in: the given one, else `DIFFGUARD_CACHE`, else one in the user's cache.
+fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf> {
+    given
+        .or_else(|| {
+            let set = std::env::var_os("DIFFGUARD_CACHE").filter(|dir| !dir.is_empty());
+            set.map(PathBuf::from)
+        })
+        .or_else(|| dirs::cache_dir().map(|dir| dir.join("diffguard")))
+        .ok_or_else(|| {
+            let mend = "give a folder for fetched data with --cache or DIFFGUARD_CACHE";
+            Error::Setting(format!("this user has no cache folder: {mend}"))
+        })
+}
+
+/// The folders of data sets for the command line's `--data` and `--cache`.
+pub(crate) fn data_folders(data: Option<PathBuf>, cache: Option<PathBuf>) -> Result<DataDirs> {
+    Ok(DataDirs {
+        data: data_dirs(data),
+        cache: cache_dir(cache)?,
+    })
+}
+
 /// A flag that the first Ctrl-C sets; the second one ends the process at once.
 pub(crate) fn stop_signal() -> Result<&'static AtomicBool> {
+    stop_signal_saying("stopping after the current work unit; press Ctrl-C again to stop at once")
+}
+
+/// [`stop_signal`] with the words that the first Ctrl-C is answered with.
+pub(crate) fn stop_signal_saying(words: &'static str) -> Result<&'static AtomicBool> {
     static STOP: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
+    ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the current work unit; press Ctrl-C again to stop at once");
+        eprintln!("\n{words}");
     })
     .map_err(|error| Error::Setting(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(&STOP)

@@ -64,10 +64,11 @@ impl Verify {
 /// Every kind of case that some crate can run.
 fn kinds() -> Vec<Kind> {
     [
-        // diffguard_datasets::verify::KINDS,
+        diffguard_datasets::verify::KINDS,
         diffguard_models::verify::KINDS,
         diffguard_guidance::verify::KINDS,
         diffguard_ood::verify::KINDS,
+        crate::golden::KINDS,
     ]
     .concat()
 }

@@ -53,20 +53,21 @@ pub fn invert(
         .as_ref()
         .is_some_and(EarlyStopConfig::needs_classifier)
         .then_some(protected);
+    let diffusion = networks.diffusion()?;
     let key = Key::new(
         STAGE,
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &networks.unet_provenance.sha256,
-            schedule: &networks.schedule_config,
+            unet: &diffusion.provenance.sha256,
+            schedule: &diffusion.schedule_config,
             inversion: config,
             images: &unit.key,
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let trajectory = Trajectory::new(&networks.schedule, &config.spacing)?;
+        let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let image = pipeline.tensor::<4>(&unit.images);
         let look = |image: Tensor<4>| {
             View::new(
@@ -75,7 +76,7 @@ pub fn invert(
             )
         };
         let inverted = diffguard_guidance::invert_with(
-            networks.unet.as_ref(),
+            diffusion.unet.as_ref(),
             &trajectory,
             config,
             image,

@@ -47,7 +47,7 @@ pub fn synthesise(
     (guidance, synthesis): (&GuidanceConfig, &SynthesisConfig),
     labels: &[i64],
 ) -> Result<Synthesis> {
-    let protected = networks.protected();
+    let (protected, diffusion) = (networks.protected(), networks.diffusion()?);
     let needs_classifier = guidance.needs_classifier();
     let key = Key::new(
         STAGE,
@@ -61,9 +61,9 @@ pub fn synthesise(
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let trajectory = Trajectory::new(&networks.schedule, spacing)?;
+        let trajectory = Trajectory::new(&diffusion.schedule, spacing)?;
         let context = GuidanceContext::new(
-            networks.unet.as_ref(),
+            diffusion.unet.as_ref(),
             needs_classifier.then_some(protected.network.as_ref()),
             pipeline.tensor::<4>(&unit.images),
             labels.to_vec(),
@@ -79,7 +79,7 @@ pub fn synthesise(
             samples: Some(unit.samples.clone()),
         };
         let made = diffguard_guidance::synthesise(
-            networks.unet.as_ref(),
+            diffusion.unet.as_ref(),
             &trajectory,
             synthesis,
             prepared.as_ref(),

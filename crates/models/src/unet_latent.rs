@@ -1,0 +1,188 @@
+//! The U-Net of latent diffusion with spatial transformers, and its class embedder (Rombach et al. 2022; LDM in the
+//! paper). It predicts noise in the latent space of [`crate::vq_autoencoder`].
+//!
+//! A label is one context token. Over a single token every softmax of the cross-attention is 1, so that its query and
+//! key do not matter and its result is one vector an image: that is how it is computed, once an image and block in place
+//! of once a pixel. Contexts of several tokens take the general path ([`LatentUnet::forward`]).
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::Embedding;
+use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
+use crate::checkpoint::KeyMap;
+use crate::keys::keys;
+use crate::latent_diffusion;
+use crate::summary::{NetworkSummary, Summary, Trace};
+use crate::{Error, NoisePredictor};
+
+/// Configuration of a [`LatentUnet`]; fields are called as in the published code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentUnetConfig {
+    /// Side of the latent images it was trained on.
+    pub image_size: usize,
+    /// Channels of the latent image.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Channels that `channel_mult` multiplies.
+    pub model_channels: usize,
+    /// Downsampling factors at which there are transformers.
+    pub attention_resolutions: Vec<usize>,
+    /// Residual blocks a level on the way down.
+    pub num_res_blocks: usize,
+    /// Channels of each level, in units of `model_channels`.
+    pub channel_mult: Vec<usize>,
+    /// Heads of every attention.
+    pub num_heads: usize,
+    /// Blocks of every transformer.
+    pub transformer_depth: usize,
+    /// Channels of a context token.
+    pub context_dim: usize,
+    /// Rows of the class embedder: the classes and, last, the null label.
+    pub n_classes: usize,
+}
+
+impl Config for LatentUnetConfig {}
+
+/// The network; see the module's documentation.
+#[derive(Module, Debug)]
+pub struct LatentUnet {
+    unet: Trunk,
+    class_embedder: Embedding,
+    in_channels: usize,
+}
+
+impl LatentUnetConfig {
+    /// The published class-conditional model of ImageNet, 256 x 256 pixels, with the first stage that reduces them by
+    /// 4 (`cin256-v2`).
+    pub fn cin256_v2() -> Self {
+        Self {
+            image_size: 64,
+            in_channels: 3,
+            out_channels: 3,
+            model_channels: 192,
+            attention_resolutions: vec![8, 4, 2],
+            num_res_blocks: 2,
+            channel_mult: vec![1, 2, 3, 5],
+            num_heads: 1,
+            transformer_depth: 1,
+            context_dim: 512,
+            n_classes: 1001,
+        }
+    }
+
+    /// Builds the network; its parameters are drawn when they are first asked for.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] names the layer that the sizes do not fit.
+    pub fn init(&self, device: &Device) -> Result<LatentUnet, Error> {
+        let network = "latent-diffusion U-Net";
+        let fault = |what: String| Err(Error::Configuration { network, what });
+        if self.n_classes < 2 || self.context_dim == 0 {
+            return fault(format!(
+                "the class embedder needs a class and the null label, and channels; found {} rows of {}",
+                self.n_classes, self.context_dim
+            ));
+        }
+        if self.out_channels < self.in_channels {
+            return fault(format!(
+                "out.2 has to give eps, at least {} channels, found {}",
+                self.in_channels, self.out_channels
+            ));
+        }
+        let unet = TrunkConfig {
+            network,
+            in_channels: self.in_channels,
+            model_channels: self.model_channels,
+            stem_channels: self.model_channels,
+            out_channels: self.out_channels,
+            num_res_blocks: self.num_res_blocks,
+            attention_factors: self.attention_resolutions.clone(),
+            channel_mult: self.channel_mult.clone(),
+            scale_shift: false,
+            resblock_updown: false,
+            attention: AttentionKind::Transformer {
+                heads: self.num_heads,
+                depth: self.transformer_depth,
+                context: self.context_dim,
+            },
+        }
+        .init(device)?;
+        Ok(LatentUnet {
+            unet,
+            class_embedder: Embedding::new(self.n_classes, self.context_dim, device),
+            in_channels: self.in_channels,
+        })
+    }
+}
+
+/// The names of the published file, whose first stage is left aside.
+pub fn key_map() -> KeyMap {
+    let mut map = latent_diffusion::whole_file()
+        .with_renames(trunk::NAMES)
+        .with_renames([
+            ("model.diffusion_model", "unet"),
+            ("cond_stage_model.embedding", "class_embedder"),
+        ]);
+    map.ignore.push("first_stage_model.*".to_owned());
+    map
+}
+
+impl Summary for LatentUnetConfig {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex())?;
+        let mut trace = Trace::default();
+        network.unet.trace(self.image_size, &mut trace);
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+}
+
+impl LatentUnet {
+    /// The U-Net without its labels: sinusoid, time embedding and the activations between its halves.
+    pub fn trunk(&self) -> &Trunk {
+        &self.unet
+    }
+
+    /// Context of labels `[batch]` (the null label included): `[batch, 1, context_dim]`.
+    ///
+    /// # Panics
+    /// On a label beyond the null label.
+    pub fn context(&self, label: Tensor<1, Int>) -> Tensor<3> {
+        self.class_embedder.forward(label).unsqueeze_dim(1)
+    }
+
+    /// The output `[batch, out, h, w]` of `x_t` `[batch, in, h, w]`, steps `t` `[batch]` and context tokens
+    /// `[batch, token, context_dim]`.
+    ///
+    /// # Panics
+    /// As [`Trunk::encode`].
+    pub fn forward(&self, x_t: Tensor<4>, t: Tensor<1>, context: &Tensor<3>) -> Tensor<4> {
+        let embedding = self.unet.time_embedding(t);
+        self.unet.forward(x_t, embedding, Some(context))
+    }
+}
+
+impl NoisePredictor for LatentUnet {
+    /// # Panics
+    /// On a label beyond the null label, and as [`Trunk::encode`].
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
+        let context = match label {
+            Some(label) => self.context(label),
+            None => self.class_embedder.last(x_t.dims()[0]).unsqueeze_dim(1),
+        };
+        self.forward(x_t, t, &context)
+            .narrow(1, 0, self.in_channels)
+    }
+
+    fn num_classes(&self) -> usize {
+        self.class_embedder.rows() - 1
+    }
+
+    fn null_label(&self) -> Option<usize> {
+        Some(self.num_classes())
+    }
+}

@@ -1,0 +1,162 @@
+//! Data sets for the commands: where they are, and fetching what is missing.
+
+mod progress;
+mod size;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use diffguard_datasets::benchmark::{self, OpenBenchmark, Shelf};
+use diffguard_datasets::fetch::{DataDirs, Fetcher, Plan, Settings, command};
+use diffguard_datasets::manifest::Manifest;
+
+pub use progress::FetchProgress;
+pub use size::size;
+
+use crate::{Error, Result, Root};
+
+/// What to do about data that is not at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// Fetch what is free to download, after naming size and licence.
+    #[default]
+    Fetch,
+    /// Fetch nothing, and refuse with the command that would.
+    Refuse,
+    /// Fetch nothing, and leave out the sets that are missing.
+    LeaveOut,
+}
+
+/// The manifest and the folders.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// What there is.
+    pub manifest: Manifest,
+    /// Where it is.
+    pub dirs: DataDirs,
+    assets: PathBuf,
+}
+
+impl Data {
+    /// Reads the manifest of the repository.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn new(root: &Root, dirs: DataDirs) -> Result<Self> {
+        Ok(Self {
+            manifest: Manifest::read(&root.path().join("datasets.toml"))?,
+            dirs,
+            assets: root.assets(),
+        })
+    }
+
+    /// Where benchmarks are read from.
+    pub fn shelf(&self) -> Shelf<'_> {
+        Shelf {
+            assets: &self.assets,
+            manifest: &self.manifest,
+            dirs: &self.dirs,
+        }
+    }
+
+    /// A fetcher into the cache.
+    pub fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher::new(&self.manifest, &self.dirs, Settings::default())
+    }
+
+    /// Makes sure of data sets and checkpoints; what is not free to download is an error that says what to put where.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::ensure`]; [`Missing::LeaveOut`] is [`Missing::Refuse`] here.
+    pub fn ensure(&self, names: &[&str], missing: Missing, stop: &AtomicBool) -> Result<()> {
+        let fetcher = self.fetcher();
+        let plan = fetcher.plan(names)?;
+        if plan.fetch.is_empty() && plan.by_hand.is_empty() {
+            return Ok(());
+        }
+        if missing != Missing::Fetch {
+            let names: Vec<&str> = wanting(&plan).collect();
+            return Err(offline(&names));
+        }
+        announce(&plan);
+        let progress = FetchProgress::new(stop);
+        let result = fetcher.ensure(names, &progress);
+        progress.finish();
+        result.map(|_| ()).map_err(Into::into)
+    }
+
+    /// Opens a benchmark after making sure of its data sets. Sets that are not free to download are left out and told
+    /// in [`OpenBenchmark::left_out`], on the error stream too.
+    ///
+    /// # Errors
+    /// With [`Missing::Refuse`] when anything is missing that could be fetched; when the in-distribution images are
+    /// missing; when a fetch fails; what reading the sets meets.
+    pub fn benchmark(
+        &self,
+        name: &str,
+        missing: Missing,
+        stop: &AtomicBool,
+    ) -> Result<OpenBenchmark> {
+        let fetcher = self.fetcher();
+        let plan = fetcher.plan(benchmark::entry(name)?.datasets)?;
+        let free: Vec<&str> = plan.fetch.iter().map(|set| set.name.as_str()).collect();
+        match missing {
+            Missing::Fetch if !free.is_empty() => {
+                announce(&plan);
+                let progress = FetchProgress::new(stop);
+                let result = fetcher.ensure(&free, &progress);
+                progress.finish();
+                result.map_err(|error| match error {
+                    diffguard_datasets::Error::Stopped => Error::from(error),
+                    error => Error::Setting(format!(
+                        "{error}\n  or: run without what is missing: add --at-hand"
+                    )),
+                })?;
+            }
+            Missing::Refuse if !free.is_empty() => return Err(offline(&free)),
+            _ => {}
+        }
+        let opened = benchmark::open(name, &self.shelf())?;
+        for set in &opened.left_out {
+            eprintln!(
+                "LEFT OUT: {} ({}): {}; get it: {}",
+                set.name, set.role, set.reason, set.command
+            );
+        }
+        Ok(opened)
+    }
+}
+
+fn offline(names: &[&str]) -> Error {
+    diffguard_datasets::Error::Offline {
+        missing: names.join(", "),
+        command: command(names),
+    }
+    .into()
+}
+
+/// Everything of a plan that is not at hand.
+fn wanting(plan: &Plan) -> impl Iterator<Item = &str> {
+    let free = plan.fetch.iter().map(|set| set.name.as_str());
+    free.chain(plan.by_hand.iter().map(|(name, _)| name.as_str()))
+}
+
+/// Says what is about to be fetched.
+pub fn announce(plan: &Plan) {
+    for set in &plan.fetch {
+        let checked = match set.checked {
+            true => "",
+            false => ", UNVERIFIED: nobody has published its checksum",
+        };
+        eprintln!(
+            "{}: {}, licence {}, from {}{checked}",
+            set.name,
+            set.bytes.map_or("size unknown".into(), size),
+            set.licence,
+            set.place
+        );
+    }
+    for (name, mend) in &plan.by_hand {
+        eprintln!("{name}: {mend}");
+    }
+}

@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    diffguard_datasets::fuzz::run("zip", bytes).expect("a reader of this name");
+});
