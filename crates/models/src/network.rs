@@ -213,6 +213,19 @@ impl ClassifierNetwork {
         }
     }
 
+    /// Stored numbers of such a network: parameters and running statistics.
+    pub fn stored_numbers(&self, device: &Device) -> usize {
+        struct Count<'a>(&'a Device);
+        impl ClassifierTask for Count<'_> {
+            type Output = usize;
+
+            fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> usize {
+                init(self.0).num_params()
+            }
+        }
+        self.apply(Count(device))
+    }
+
     /// What the network costs.
     ///
     /// # Errors

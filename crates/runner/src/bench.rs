@@ -40,13 +40,11 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
-    /// Folders of data sets and checkpoints.
-    pub data: Option<DataDirs>,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
     pub force: bool,
-    /// Folder that data sets are looked for in first.
+    /// Folder that data sets and checkpoints are looked for in first.
     pub data: Option<PathBuf>,
     /// Folder of fetched data sets.
     pub cache: Option<PathBuf>,
@@ -125,7 +123,8 @@ pub(crate) struct Done {
 /// Whatever keeps the run from its end; what was computed by then stays stored.
 pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
     let begun = Instant::now();
-    let root = Root::find()?.with_data(options.data.clone());
+    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
+    let root = Root::find()?.with_data(Some(dirs));
     let (name, mut experiment) = Experiment::read(name, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {
@@ -183,8 +182,7 @@ fn load_benchmark(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Benchmark> {
-    let dirs = data_folders(options.data.clone(), options.cache.clone())?;
-    let data = Data::new(root, dirs)?;
+    let data = Data::new(root, root.data())?;
     let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
     let (test, validation) = (experiment.limit, experiment.validation_limit);
     Ok(opened.limit(test, validation, experiment.seed).load()?)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use diffguard_datasets::benchmark::BENCHMARKS;
 use diffguard_guidance::SIMILARITIES;
+use diffguard_models::network::CLASSIFIERS;
 use diffguard_ood::combine::RULES;
 use diffguard_ood::detectors::DETECTORS;
 
@@ -23,17 +24,11 @@ const GUIDANCE: [(&str, &str); 3] = [
     ),
 ];
 
-/// The network families.
-const NETWORKS: [(&str, &str); 2] = [
-    (
-        "cifar-resnet",
-        "classifier: He et al. 2016, depth 6n + 2, option A shortcuts",
-    ),
-    (
-        "quick-unet",
-        "diffusion: class-conditional U-Net with a null label on space-to-depth images",
-    ),
-];
+/// The diffusion families that can be trained here; the classifiers' list is the models crate's.
+const DIFFUSION: [(&str, &str); 1] = [(
+    "quick-unet",
+    "diffusion: class-conditional U-Net with a null label on space-to-depth images",
+)];
 
 /// The list as text.
 ///
@@ -90,7 +85,10 @@ pub fn text(root: &Root) -> Result<String> {
             .map(|entry| owned((entry.name, entry.summary)))
             .collect(),
     );
-    section("Networks", NETWORKS.map(owned).to_vec());
+    let networks = CLASSIFIERS
+        .iter()
+        .map(|(name, summary)| ((*name).to_owned(), format!("classifier: {summary}")));
+    section("Networks", networks.chain(DIFFUSION.map(owned)).collect());
     section("Data sets (datasets.toml)", datasets(root.path()));
     Ok(text.trim_end().to_owned())
 }

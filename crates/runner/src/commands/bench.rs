@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use diffguard_datasets::fetch::DataDirs;
 
-use super::{cache, data_dirs, stop_signal};
+use super::stop_signal;
 use crate::Result;
 use crate::bench::{Options, bench};
 use crate::data::Missing;
@@ -36,16 +35,13 @@ pub struct Bench {
     /// Threads [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Folder of data sets and checkpoints, before those in DIFFGUARD_DATA
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
     /// Compute again what is stored
     #[arg(long)]
     force: bool,
-    /// Folder that data sets are looked for in first [default: those of $DIFFGUARD_DATA]
+    /// Folder that data sets and checkpoints are looked for in first [default: those of $DIFFGUARD_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Folder for fetched data sets [default: $DIFFGUARD_CACHE, else the user's cache]
@@ -69,10 +65,6 @@ impl Bench {
             batch: self.batch,
             seed: self.seed,
             threads: self.threads,
-            data: Some(DataDirs {
-                data: data_dirs(self.data),
-                cache: cache(),
-            }),
             no_progress: self.no_progress,
             force: self.force,
             data: self.data,

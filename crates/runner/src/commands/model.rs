@@ -132,8 +132,13 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
     if path.exists() {
         let record = WeightsRecord::<DiffusionNetwork>::read(path);
         if let (Some("toml"), Ok(record)) = (path.extension().and_then(|e| e.to_str()), record) {
-            let summary = record.network.config().summary()?;
-            return Ok(("diffusion network".into(), summary));
+            let what = match record.network {
+                DiffusionNetwork::QuickUnet { .. } => {
+                    "diffusion network; work and memory at 28 x 28 pixels"
+                }
+                _ => "diffusion network",
+            };
+            return Ok((what.to_owned(), record.network.summary()?));
         }
         let found = FoundClassifier::find(name, config, &data_dirs(None), root)?;
         // Read whole once, so that what is told of the file is true of it.
