@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::Result;
 use crate::commands::{
-    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, PrepareQuick, Score, Train,
-    Verify,
+    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, Perf, PrepareQuick, Score,
+    Train, Verify,
 };
 
 /// What the program can do.
@@ -33,6 +33,8 @@ pub enum Command {
     Model(Model),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
+    /// Measure the speed, beside PyTorch's on the same cores where asked
+    Perf(Perf),
     /// Rebuild assets/quick from the original data files
     PrepareQuick(PrepareQuick),
 }
@@ -55,6 +57,7 @@ impl Command {
             Self::Accuracy(command) => command.run(),
             Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Perf(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }
         .map(|()| 0)
