@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use diffguard_datasets::ImageSet;
 use diffguard_datasets::benchmark::{self, Shelf};
-use diffguard_datasets::fetch::DataDirs;
 use diffguard_datasets::manifest::Manifest;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile, Verdict};
 
-use super::{cache, data_dirs};
+use super::data_folders;
 use crate::differences::{self, p_value};
 use crate::disagreement::{Disagreement, disagreements};
 use crate::parts::Split;
@@ -42,10 +41,7 @@ pub struct Compare {
 
 impl Compare {
     pub(crate) fn run(self) -> Result<()> {
-        let dirs = DataDirs {
-            data: data_dirs(self.data.clone()),
-            cache: cache(),
-        };
+        let dirs = data_folders(self.data.clone(), None)?;
         let root = Root::find()?.with_data(Some(dirs));
         let run = StoredRun::read(&self.run, &root)?;
         let found = differences::difference(&run.scores, &self.first, &self.second, &self.set)?;
