@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     #[command(flatten)]
-    Runner(diffguard_runner::cli::Command),
+    Runner(Box<diffguard_runner::cli::Command>),
     /// Run all tests, in the profile that `bench` uses
     Test {
         /// Passed on to `cargo test`

@@ -63,8 +63,7 @@ pub fn run(
     experiment: &Experiment,
     networks: &Networks,
     parts: &[Part],
-    fit: &[Done],
-    rest: &[Done],
+    (fit, rest): (&[Done], &[Done]),
     pipeline: &Pipeline,
     scores: &mut Scores,
     export: Option<&Path>,
@@ -210,7 +209,7 @@ impl Watched<'_> {
             .iter()
             .map(|&label| label as f32)
             .collect();
-        let tensors: Vec<(&str, (Vec<usize>, Vec<f32>))> = vec![
+        let tensors = [
             ("train.features", matrix(&self.train.features)),
             ("train.logits", matrix(&self.train.logits)),
             ("train.labels", (vec![labels.len()], labels)),

@@ -9,6 +9,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::{Error, Result};
 
+/// Work that is ready to be timed.
+type Work = Box<dyn FnMut()>;
+
 /// One measurement.
 pub struct Row {
     /// Its name, the same in the peer's script.
@@ -16,7 +19,7 @@ pub struct Row {
     /// Additions and multiplications of one execution, counted as direct convolutions, where that means something.
     pub operations: Option<f64>,
     /// Makes the work; each call of the result does it once.
-    pub prepare: fn() -> Result<Box<dyn FnMut()>>,
+    pub prepare: fn() -> Result<Work>,
 }
 
 /// The row whose speed is the peak that others are compared with.
