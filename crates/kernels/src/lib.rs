@@ -21,6 +21,8 @@ use burn::tensor::Device;
 pub use conv2d::conv2d;
 pub use conv3x3::conv3x3;
 pub use norm_silu::norm_silu;
+#[doc(hidden)]
+pub use simd::{Instructions, limit_instructions};
 
 /// Whether the fused CPU code serves this device.
 fn is_flex(device: &Device) -> bool {

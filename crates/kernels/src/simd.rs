@@ -1,5 +1,32 @@
 //! Run-time choice of the vector instructions, and the one transcendental function that the kernels need.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Sets of vector instructions for which the loops are compiled.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instructions {
+    /// What every processor of this architecture has.
+    Baseline,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, VL, DQ and BW.
+    Avx512,
+}
+
+static ALLOWED: AtomicU8 = AtomicU8::new(Instructions::Avx512 as u8);
+
+/// Keeps the kernels' own loops from using more than `most`, so that tests reach every path on one machine.
+#[doc(hidden)]
+pub fn limit_instructions(most: Instructions) {
+    ALLOWED.store(most as u8, Ordering::Relaxed);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn allowed(instructions: Instructions) -> bool {
+    ALLOWED.load(Ordering::Relaxed) >= instructions as u8
+}
+
 /// Runs `body`, compiled for the widest vector instructions that this processor has.
 ///
 /// `body` must be `#[inline(always)]` all the way down: it is the loops inside it that get vectorised.
@@ -15,7 +42,8 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
         fn avx2<R>(body: impl FnOnce() -> R) -> R {
             body()
         }
-        if is_x86_feature_detected!("avx512f")
+        if allowed(Instructions::Avx512)
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512bw")
@@ -23,7 +51,10 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
             // SAFETY: the features were just detected.
             return unsafe { avx512(body) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if allowed(Instructions::Avx2)
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+        {
             // SAFETY: the features were just detected.
             return unsafe { avx2(body) };
         }

@@ -4,10 +4,8 @@ use crate::summary::Trace;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::softmax;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::{conv3x3, norm_silu};
+use diffguard_kernels::{conv2d, conv3x3, norm_silu};
 
 /// A 3x3 convolution with stride 1 and padding 1, which keeps the image's size.
 #[derive(Module, Debug)]
@@ -86,14 +84,8 @@ impl BareConv {
     /// `[batch, in, h, w]` -> `[batch, out, ceil(h / stride), ceil(w / stride)]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
-        let [channels_out, _, kernel, _] = weight.dims();
-        if kernel == 3 && self.stride == 1 {
-            let no_bias = Tensor::zeros([channels_out], &x.device());
-            return conv3x3(x, weight, no_bias);
-        }
-        let padding = kernel / 2;
-        let options = ConvOptions::new([self.stride, self.stride], [padding, padding], [1, 1], 1);
-        conv2d(x, weight, None, options)
+        let padding = weight.dims()[2] / 2;
+        conv2d(x, weight, None, [self.stride; 2], [padding; 2])
     }
 }
 

@@ -456,8 +456,7 @@ fn keys_that_do_not_fit_are_named() {
     let network = config.init(&Device::flex()).unwrap();
     let source = Source::from_values("broken", tensors);
     let error = load(network, &source, &unet_guided::key_map())
-        .err()
-        .expect("it does not fit")
+        .expect_err("it does not fit")
         .to_string();
     for part in [
         "middle_block.1.qkv.weight",
@@ -476,7 +475,7 @@ fn impossible_configurations_name_the_layer() {
     let guided = |change: fn(&mut GuidedUnetConfig)| {
         let mut config = small_guided();
         change(&mut config);
-        config.init(&device).err().expect("impossible").to_string()
+        config.init(&device).expect_err("impossible").to_string()
     };
     let cases = [
         (

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::Result;
 use crate::commands::{
-    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, PrepareQuick, Score, Train,
-    Verify,
+    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, Perf, PrepareQuick, Score,
+    Train, Verify,
 };
 
 /// What the program can do.
@@ -15,14 +15,14 @@ pub enum Command {
     Bench(Bench),
     /// Score images by a finished benchmark; exits with 1 when one is out-of-distribution
     Score(Score),
-    /// Check somebody else's scores against a benchmark's samples, and put them beside ours
-    Evaluate(Evaluate),
-    /// Two rows of a run: their difference with interval and p-value, and the samples on which they disagree
-    Compare(Compare),
     /// Bring data sets and checkpoints into the cache; goes on where an earlier fetch stopped
     Fetch(Fetch),
     /// Show which data sets are at hand, what a benchmark is made of, and sample pictures
     Datasets(Datasets),
+    /// Check somebody else's scores against a benchmark's samples, and put them beside ours
+    Evaluate(Evaluate),
+    /// Two rows of a run: their difference with interval and p-value, and the samples on which they disagree
+    Compare(Compare),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
@@ -33,6 +33,8 @@ pub enum Command {
     Model(Model),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
+    /// Measure the speed, beside PyTorch's on the same cores where asked
+    Perf(Perf),
     /// Rebuild assets/quick from the original data files
     PrepareQuick(PrepareQuick),
 }
@@ -46,15 +48,16 @@ impl Command {
         match self {
             Self::Score(command) => return command.run(),
             Self::Bench(command) => command.run(),
-            Self::Evaluate(command) => command.run(),
-            Self::Compare(command) => command.run(),
             Self::Fetch(command) => command.run(),
             Self::Datasets(command) => command.run(),
+            Self::Evaluate(command) => command.run(),
+            Self::Compare(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Accuracy(command) => command.run(),
             Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Perf(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),
         }
         .map(|()| 0)

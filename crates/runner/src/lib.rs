@@ -32,6 +32,7 @@ mod outputs;
 mod parallel;
 mod parts;
 pub mod perceptual;
+pub mod perf;
 mod pipeline;
 mod progress;
 mod published;

@@ -1,0 +1,148 @@
+//! Convolutions against the definition in double precision, by every set of vector instructions.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use diffguard_kernels::{Instructions, conv3x3, limit_instructions, norm_silu};
+
+/// Numbers around zero of a small linear congruential generator: burn's stream is shared by all tests.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..count)
+        .map(|_| uniform() + uniform() + uniform())
+        .collect()
+}
+
+struct Case {
+    batch: usize,
+    channels_in: usize,
+    channels_out: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Case {
+    fn x(&self) -> Vec<f32> {
+        numbers(self.batch * self.channels_in * self.height * self.width, 1)
+    }
+
+    fn weight(&self) -> Vec<f32> {
+        numbers(self.channels_out * self.channels_in * 9, 2)
+    }
+
+    fn ours(&self, device: &Device) -> Vec<f32> {
+        let tensor = |values, shape: [usize; 4]| {
+            Tensor::<4>::from_data(TensorData::new(values, shape), device)
+        };
+        let x = tensor(
+            self.x(),
+            [self.batch, self.channels_in, self.height, self.width],
+        );
+        let weight = tensor(self.weight(), [self.channels_out, self.channels_in, 3, 3]);
+        let bias = Tensor::zeros([self.channels_out], device);
+        conv3x3(x, weight, bias)
+            .into_data()
+            .try_to_vec()
+            .expect("f32 values")
+    }
+
+    /// The definition.
+    fn exact(&self) -> Vec<f64> {
+        let (x, weight) = (self.x(), self.weight());
+        let mut y = Vec::new();
+        for n in 0..self.batch {
+            for o in 0..self.channels_out {
+                for row in 0..self.height {
+                    for column in 0..self.width {
+                        let mut sum = 0f64;
+                        for i in 0..self.channels_in {
+                            let plane = (n * self.channels_in + i) * self.height;
+                            for tap in 0..9 {
+                                let (y, x_) = (row + tap / 3, column + tap % 3);
+                                if (1..=self.height).contains(&y) && (1..=self.width).contains(&x_)
+                                {
+                                    let pixel = x[(plane + y - 1) * self.width + x_ - 1];
+                                    let w = weight[(o * self.channels_in + i) * 9 + tap];
+                                    sum += f64::from(pixel) * f64::from(w);
+                                }
+                            }
+                        }
+                        y.push(sum);
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    /// Largest error as a share of the largest value.
+    fn error(&self, device: &Device) -> f64 {
+        let exact = self.exact();
+        let largest = exact.iter().fold(0f64, |most, v| most.max(v.abs()));
+        let worst = self.ours(device).into_iter().zip(&exact);
+        worst.fold(0f64, |most, (ours, exact)| {
+            most.max((f64::from(ours) - exact).abs())
+        }) / largest
+    }
+}
+
+#[test]
+fn winograd_is_as_accurate_as_stated() {
+    let device = Device::flex();
+    // Sides of 5 and 6 are done by F(2x2), the others by F(4x4).
+    for (side, allowed) in [(6, 1e-5), (5, 1e-5), (8, 1e-4), (11, 1e-4)] {
+        for channels in [16, 64, 256] {
+            let case = Case {
+                batch: 2,
+                channels_in: channels,
+                channels_out: 24,
+                height: side,
+                width: side,
+            };
+            let error = case.error(&device);
+            assert!(
+                error < allowed,
+                "{channels} channels, side {side}: {error:e}"
+            );
+        }
+    }
+}
+
+/// The transforms use no fused multiply-add, so every set of instructions gives the same bits.
+#[test]
+fn every_set_of_instructions_computes_the_same() {
+    let device = Device::flex();
+    let case = Case {
+        batch: 3,
+        channels_in: 40,
+        channels_out: 20,
+        height: 9,
+        width: 14,
+    };
+    let norm = || -> Vec<f32> {
+        let x = TensorData::new(numbers(2 * 8 * 35, 3), [2, 8, 5, 7]);
+        let scale = TensorData::new(numbers(16, 4), [2, 8]);
+        let shift = TensorData::new(numbers(16, 5), [2, 8]);
+        norm_silu(
+            Tensor::from_data(x, &device),
+            Tensor::from_data(scale, &device),
+            Tensor::from_data(shift, &device),
+            4,
+            1e-5,
+        )
+        .into_data()
+        .try_to_vec()
+        .expect("f32 values")
+    };
+    let (convolved, normalised) = (case.ours(&device), norm());
+    for most in [Instructions::Baseline, Instructions::Avx2] {
+        limit_instructions(most);
+        assert_eq!(case.ours(&device), convolved, "{most:?}");
+        assert_eq!(norm(), normalised, "{most:?}");
+    }
+    limit_instructions(Instructions::Avx512);
+}

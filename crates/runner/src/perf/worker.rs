@@ -1,0 +1,64 @@
+//! Our side of a measurement.
+
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use super::{failed, rows};
+use crate::Result;
+
+/// Least time of one measurement, in ms: shorter work is repeated and divided.
+const LEAST: f64 = 20.0;
+
+/// Serves one row on standard input and output, as `process.rs` describes.
+///
+/// # Errors
+/// For an unknown row, a row whose preparation fails, and a broken pipe.
+pub fn work(name: &str) -> Result<()> {
+    let row = rows::find(name)?;
+    let mut execute = (row.prepare)()?;
+    execute();
+    let mut once = f64::INFINITY;
+    for _ in 0..3 {
+        let start = Instant::now();
+        execute();
+        once = once.min(milliseconds(start));
+    }
+    let repeats = (LEAST / once).ceil().clamp(1.0, 1000.0) as usize;
+    answer(row.name, "ready -")?;
+    for line in std::io::stdin().lock().lines() {
+        match line.map_err(|error| failed(row.name, error))?.trim() {
+            "go" => {
+                let start = Instant::now();
+                for _ in 0..repeats {
+                    execute();
+                }
+                answer(row.name, milliseconds(start) / repeats as f64)?;
+            }
+            "end" => {
+                let peak = peak_mib().map_or("-".to_owned(), |peak| peak.to_string());
+                return answer(row.name, peak);
+            }
+            other => return Err(failed(row.name, format!("`{other}` is neither go nor end"))),
+        }
+    }
+    Ok(())
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn answer(name: &str, what: impl std::fmt::Display) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{what}")
+        .and_then(|()| out.flush())
+        .map_err(|error| failed(name, error))
+}
+
+/// Peak resident memory of this process, where the system tells it (Linux).
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}
