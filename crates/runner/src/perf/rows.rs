@@ -9,14 +9,17 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::{Error, Result};
 
+/// What a row measures: each call does its work once.
+pub type Work = Box<dyn FnMut()>;
+
 /// One measurement.
 pub struct Row {
     /// Its name, the same in the peer's script.
     pub name: &'static str,
     /// Additions and multiplications of one execution, counted as direct convolutions, where that means something.
     pub operations: Option<f64>,
-    /// Makes the work; each call of the result does it once.
-    pub prepare: fn() -> Result<Box<dyn FnMut()>>,
+    /// Makes the work.
+    pub prepare: fn() -> Result<Work>,
 }
 
 /// The row whose speed is the peak that others are compared with.
@@ -65,7 +68,7 @@ fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-fn sgemm() -> Result<Box<dyn FnMut()>> {
+fn sgemm() -> Result<Work> {
     let device = device();
     let (a, b) = (normal([2048, 2048], &device), normal([2048, 2048], &device));
     Ok(Box::new(move || drop(a.clone().matmul(b.clone()))))
