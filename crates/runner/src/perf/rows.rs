@@ -9,8 +9,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::{Error, Result};
 
-/// Work that is ready to be timed.
-type Work = Box<dyn FnMut()>;
+/// What a row measures: each call does its work once.
+pub type Work = Box<dyn FnMut()>;
 
 /// One measurement.
 pub struct Row {
@@ -18,7 +18,7 @@ pub struct Row {
     pub name: &'static str,
     /// Additions and multiplications of one execution, counted as direct convolutions, where that means something.
     pub operations: Option<f64>,
-    /// Makes the work; each call of the result does it once.
+    /// Makes the work.
     pub prepare: fn() -> Result<Work>,
 }
 
@@ -68,7 +68,7 @@ fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-fn sgemm() -> Result<Box<dyn FnMut()>> {
+fn sgemm() -> Result<Work> {
     let device = device();
     let (a, b) = (normal([2048, 2048], &device), normal([2048, 2048], &device));
     Ok(Box::new(move || drop(a.clone().matmul(b.clone()))))

@@ -12,7 +12,7 @@ use diffguard_models::cifar_resnet::CifarResnetConfig;
 use serde_json::json;
 
 use super::unet_quick::{CLASSES, network};
-use super::{Row, device, normal};
+use super::{Row, Work, device, normal};
 use crate::{Error, Result};
 
 pub(super) const GUIDANCE: Row = Row {
@@ -31,7 +31,7 @@ const BATCH: usize = 16;
 const STEPS: usize = 5;
 
 /// Clean Grad at two scales, with and without eight cutouts.
-fn guidance() -> Result<Box<dyn FnMut()>> {
+fn guidance() -> Result<Work> {
     let settings = [(1.0, false), (1.0, true), (3.0, false), (3.0, true)];
     prepare(
         settings
@@ -40,11 +40,11 @@ fn guidance() -> Result<Box<dyn FnMut()>> {
 }
 
 /// Four scales.
-fn free() -> Result<Box<dyn FnMut()>> {
+fn free() -> Result<Work> {
     prepare([1.5, 2.0, 3.0, 5.0].map(|scale| json!({ "kind": "classifier-free", "scale": scale })))
 }
 
-fn prepare(settings: [serde_json::Value; 4]) -> Result<Box<dyn FnMut()>> {
+fn prepare(settings: [serde_json::Value; 4]) -> Result<Work> {
     let device = device();
     let unet = network(&device);
     let classifier = CifarResnetConfig::new(CLASSES)

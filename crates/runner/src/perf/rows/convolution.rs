@@ -2,7 +2,7 @@
 
 use diffguard_models::layers::Conv3x3;
 
-use super::{Row, device, normal};
+use super::{Row, Work, device, normal};
 use crate::Result;
 
 pub(super) const C128X32: Row = row::<128, 32, 16>("conv3x3_128x32");
@@ -23,8 +23,7 @@ const fn row<const CHANNELS: usize, const SIDE: usize, const BATCH: usize>(
     }
 }
 
-fn prepare<const CHANNELS: usize, const SIDE: usize, const BATCH: usize>()
--> Result<Box<dyn FnMut()>> {
+fn prepare<const CHANNELS: usize, const SIDE: usize, const BATCH: usize>() -> Result<Work> {
     let device = device();
     let x = normal([BATCH, CHANNELS, SIDE, SIDE], &device);
     let conv = Conv3x3::new(CHANNELS, CHANNELS, &device);

@@ -4,7 +4,7 @@ use diffguard_ood::metrics::Ranking;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Row;
+use super::{Row, Work};
 use crate::Result;
 
 pub(super) const AUROC: Row = Row {
@@ -13,7 +13,7 @@ pub(super) const AUROC: Row = Row {
     prepare,
 };
 
-fn prepare() -> Result<Box<dyn FnMut()>> {
+fn prepare() -> Result<Work> {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut column = |shift: f64| -> Vec<f64> {
         (0..1_000_000)

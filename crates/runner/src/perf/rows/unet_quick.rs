@@ -4,7 +4,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor};
 use diffguard_models::quick_unet::{QuickUnet, QuickUnetConfig};
 
-use super::{Row, device, normal};
+use super::{Row, Work, device, normal};
 use crate::Result;
 
 pub(super) const FORWARD: Row = Row {
@@ -36,7 +36,7 @@ fn input(batch: usize, device: &Device) -> (Tensor<4>, Tensor<1>, Tensor<1, Int>
     )
 }
 
-fn forward() -> Result<Box<dyn FnMut()>> {
+fn forward() -> Result<Work> {
     let device = device();
     let unet = network(&device);
     let (x, t, label) = input(50, &device);
@@ -45,7 +45,7 @@ fn forward() -> Result<Box<dyn FnMut()>> {
     }))
 }
 
-fn train() -> Result<Box<dyn FnMut()>> {
+fn train() -> Result<Work> {
     let device = device().autodiff();
     let mut unet = Some(network(&device));
     let mut optimiser = AdamWConfig::new().with_weight_decay(0.0).init();
