@@ -13,7 +13,7 @@ use crate::pipeline::{Pipeline, array};
 use crate::store::{Array, Key, Output};
 
 const STAGE: &str = "invert";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// An inverted work unit.
 #[derive(Clone, Debug)]

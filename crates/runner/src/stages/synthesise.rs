@@ -12,7 +12,7 @@ use crate::stages::Inversion;
 use crate::store::{Array, Key, Output};
 
 const STAGE: &str = "synthesise";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A synthesised work unit.
 #[derive(Clone, Debug)]
