@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{gzip, odd_tar, replaced, tar, zip};
 use diffguard_datasets::container::Container;

@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use diffguard_datasets::container::Container;
 use diffguard_datasets::loader::{Loader, Sample};
