@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::fetch::DataDirs;
+use crate::fetch::{DataDirs, Found};
 use crate::hash::Fields;
 use crate::listed::ListedSet;
 use crate::manifest::Manifest;
@@ -143,6 +143,17 @@ pub struct Shelf<'a> {
     pub manifest: &'a Manifest,
     /// Where they are.
     pub dirs: &'a DataDirs,
+}
+
+impl Shelf<'_> {
+    /// Where all of a data set or checkpoint is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DataDirs::find`].
+    pub fn find(&self, name: &str) -> Result<Found> {
+        self.dirs.find(self.manifest, name)
+    }
 }
 
 /// A set in memory or on disk.
