@@ -6,7 +6,7 @@
 //! benchmark, and keeps no others.
 
 use ndarray::{Array2, Array3, ArrayView2, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::detectors::{DetectorEntry, FitData, Observations, Perturbed, grid};
@@ -128,7 +128,7 @@ impl Validation {
 }
 
 /// One point of the grid.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The tuned parameters; fixed ones are not repeated.
     pub parameters: toml::Table,

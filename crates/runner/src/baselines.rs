@@ -10,7 +10,7 @@ use diffguard_ood::tune::{Candidate, Place, Validation, tune};
 use diffguard_report::write_atomic;
 use ndarray::{Array1, Array2, Array3, Axis};
 use safetensors::tensor::{Dtype, TensorView};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::Done;
 use crate::experiment::{DetectorChoice, Experiment, Tune};
@@ -23,7 +23,7 @@ use crate::store::Array;
 use crate::{Error, Result};
 
 /// A baseline as it was run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baseline {
     /// Its row in the tables.
     pub row: String,
@@ -34,7 +34,7 @@ pub struct Baseline {
     /// What it was built with, beside its defaults.
     pub parameters: toml::Table,
     /// How its parameters were chosen; absent where they were fixed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<ChosenParameters>,
     /// Seconds of the final fit.
     pub fit_seconds: f64,
@@ -43,10 +43,10 @@ pub struct Baseline {
 }
 
 /// A choice on validation data.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChosenParameters {
     /// The criterion.
-    pub on: &'static str,
+    pub on: String,
     /// Mean AUROC of the chosen parameters.
     pub validation_auroc: f64,
     /// The whole grid.
@@ -159,7 +159,7 @@ impl Watched<'_> {
             let tuned = tune(entry, &parameters, grid, &data, &validation).map_err(of_row)?;
             parameters = tuned.parameters;
             chosen = Some(ChosenParameters {
-                on: "mean AUROC of in-distribution validation against each out-of-distribution validation set",
+                on: "mean AUROC of in-distribution validation against each out-of-distribution validation set".to_owned(),
                 validation_auroc: tuned.validation_auroc,
                 candidates: tuned.candidates,
             });

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::Result;
 use crate::commands::{
     Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, Perf, PrepareQuick, Score,
-    Train, Verify,
+    Tables, Train, Verify,
 };
 
 /// What the program can do.
@@ -27,6 +27,8 @@ pub enum Command {
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
     Train(Train),
+    /// Make the tables and plots of stored runs again, from their scores alone
+    Tables(Tables),
     /// How often a classifier is right on a test set
     Accuracy(Accuracy),
     /// What a network is and what it costs
@@ -54,6 +56,7 @@ impl Command {
             Self::Compare(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Tables(command) => command.run(),
             Self::Accuracy(command) => command.run(),
             Self::Model(command) => command.run(),
             Self::Verify(command) => command.run(),

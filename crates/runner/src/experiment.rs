@@ -40,6 +40,8 @@ pub struct Experiment {
     /// Bootstrap replicates of every interval.
     #[serde(default = "default_replicates")]
     pub bootstrap: usize,
+    /// The row that every other is compared with in a table of differences.
+    pub against: Option<String>,
     /// Inversions by name.
     #[serde(default)]
     pub inversion: BTreeMap<String, InversionConfig>,
@@ -295,7 +297,7 @@ impl Experiment {
             None => format!("there are: {}", rows.join(", ")),
         };
         Err(Error::Setting(format!(
-            "--against: the experiment has no row `{row}`; {hint}"
+            "`against`: the experiment has no row `{row}`; {hint}"
         )))
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_guidance::Cost;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::parallel;
 use crate::progress::Progress;
@@ -15,7 +15,7 @@ use crate::store::{Array, Key, Output, Store};
 use crate::{Error, Result};
 
 /// What a stage has done in this run.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     /// Images that were computed.
     pub computed: u64,

@@ -3,29 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use serde::Deserialize;
 
 use crate::bench::Chosen;
 use crate::experiment::{Experiment, Guard};
-use crate::networks::{Networks, Provenance};
+use crate::networks::Networks;
 use crate::parts::Split;
+use crate::record::Record;
 use crate::scores::Scores;
 use crate::{Error, Result, Root};
-
-/// What is needed of a run's `run.json`.
-#[derive(Deserialize)]
-struct Record {
-    configuration: Experiment,
-    headline: Option<Chosen>,
-    classifiers: Vec<Provenance>,
-    diffusion: Diffusion,
-}
-
-#[derive(Deserialize)]
-struct Diffusion {
-    record: String,
-    sha256: String,
-}
 
 /// A finished run.
 pub(crate) struct Published {
@@ -46,15 +31,8 @@ impl Published {
     /// When there is no finished run, it elected no setting, or its networks are not those that are there now: its
     /// scores say nothing of theirs.
     pub(crate) fn read(folder: &Path, root: &Root, device: &Device) -> Result<Self> {
-        let path = folder.join("run.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::file(&path, "no finished run; `cargo xtask bench NAME` makes one")
-            }
-            _ => Error::io(&path, &error),
-        })?;
-        let record: Record =
-            serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+        let path = folder.join(Record::FILE);
+        let record = Record::read(folder)?;
         let chosen = record.headline.ok_or_else(|| {
             Error::file(
                 &path,
@@ -72,16 +50,22 @@ impl Published {
                 .collect(),
             ..record.configuration
         };
+        let diffusion = record.diffusion.ok_or_else(|| {
+            Error::file(
+                &path,
+                "the run has no diffusion network, so no image can be scored by it",
+            )
+        })?;
         let networks = Networks::load(&experiment, root, device)?;
         let then = record.classifiers.first().map(|c| (&c.record, &c.sha256));
         let protected = &networks.protected().provenance;
         let unet = &networks.diffusion()?.provenance;
         for ((name, then), now) in [
             (
-                then.unwrap_or((&protected.record, &record.diffusion.record)),
+                then.unwrap_or((&protected.record, &diffusion.record)),
                 protected,
             ),
-            ((&record.diffusion.record, &record.diffusion.sha256), unet),
+            ((&diffusion.record, &diffusion.sha256), unet),
         ] {
             if *then != now.sha256 {
                 return Err(Error::file(

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use diffguard_ood::suggest;
-use serde::Deserialize;
 
 use crate::experiment::Experiment;
+use crate::outputs::Run;
+use crate::record::Record;
 use crate::scores::Scores;
 use crate::{Error, Result, Root};
 
@@ -21,12 +22,6 @@ pub struct StoredRun {
     pub scores: Scores,
 }
 
-#[derive(Deserialize)]
-struct Record {
-    experiment: String,
-    configuration: Experiment,
-}
-
 impl StoredRun {
     /// The run in `results/NAME`, or in the folder of this path.
     ///
@@ -34,11 +29,11 @@ impl StoredRun {
     /// When there is none, with the names there are; when its files are damaged.
     pub fn read(name: &str, root: &Root) -> Result<Self> {
         let own = root.results().join(name);
-        let folder = match own.join("scores.parquet").is_file() {
+        let folder = match own.join(Run::SCORES).is_file() {
             true => own,
             false => PathBuf::from(name),
         };
-        let path = folder.join("run.json");
+        let path = folder.join(Record::FILE);
         if !path.is_file() {
             let names = names(root);
             let hint = match suggest(name, names.iter().map(String::as_str)) {
@@ -50,13 +45,11 @@ impl StoredRun {
                 root.results().display()
             )));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, &error))?;
-        let record: Record =
-            serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+        let Run { record, scores } = Run::read(&folder)?;
         Ok(Self {
             name: record.experiment,
             experiment: record.configuration,
-            scores: Scores::read(&folder.join("scores.parquet"))?,
+            scores,
             folder,
         })
     }
@@ -89,11 +82,11 @@ impl StoredRun {
 }
 
 /// Names of the runs in `results/`.
-fn names(root: &Root) -> Vec<String> {
+pub fn names(root: &Root) -> Vec<String> {
     let entries = std::fs::read_dir(root.results()).into_iter().flatten();
     let mut names: Vec<String> = entries
         .flatten()
-        .filter(|entry| entry.path().join("scores.parquet").is_file())
+        .filter(|entry| entry.path().join(Run::SCORES).is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort();

@@ -11,6 +11,7 @@ mod model;
 mod perf;
 mod prepare_quick;
 mod score;
+mod tables;
 mod train;
 mod verify;
 
@@ -25,6 +26,7 @@ pub use model::Model;
 pub use perf::Perf;
 pub use prepare_quick::PrepareQuick;
 pub use score::Score;
+pub use tables::Tables;
 pub use train::{Train, What};
 pub use verify::Verify;
 

@@ -1,30 +1,39 @@
 //! A run of an experiment: from images to scores.
 
+mod election;
+mod pictures;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use diffguard_datasets::benchmark::Benchmark;
-use diffguard_guidance::{GuidanceConfig, Known, LabelSource, SimilarityName, Trajectory};
-use serde::{Deserialize, Serialize};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory};
 
+pub use self::election::Chosen;
+pub(crate) use self::election::candidate;
+use self::election::{elect, oracle};
+pub use self::pictures::Picture;
+use self::pictures::pictures;
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
-use crate::experiment::{Combination, Experiment, Guard, Reference};
+use crate::experiment::{Experiment, Guard, Reference};
 use crate::lock::Lock;
 use crate::networks::Networks;
+use crate::outputs::{self, Run};
 use crate::parts::{Part, Split, Unit};
 use crate::perceptual::LoadedPerceptual;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Account, Pipeline};
 use crate::progress::Progress;
+use crate::record::{BenchmarkRecord, Record, StageRecord, peak_memory_mib};
 use crate::scores::{Sample, Scores};
 use crate::stages::{
     Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
 };
-use crate::store::{Array, Store};
-use crate::{Error, Result, Root, device, evaluate, outputs};
+use crate::store::Store;
+use crate::{Error, Result, Root, device, evaluate};
 
 /// What the command line may change of an experiment.
 #[derive(Clone, Debug, Default)]
@@ -59,56 +68,16 @@ pub struct Options {
     pub missing: Missing,
 }
 
-/// A finished run, as the outputs need it.
-pub struct Finished {
-    /// The experiment's name.
-    pub name: String,
-    /// The experiment as it was run.
-    pub experiment: Experiment,
-    /// The benchmark as it was run (limited).
-    pub benchmark: Benchmark,
-    /// All scores.
-    pub scores: Scores,
+/// What the stages and the detectors made of an experiment.
+struct Finished {
+    scores: Scores,
     /// The chosen headline setting.
-    pub headline: Option<Chosen>,
+    headline: Option<Chosen>,
     /// The baselines as they were run.
-    pub baselines: Vec<Baseline>,
+    baselines: Vec<Baseline>,
     /// Rows for the picture grid.
-    pub pictures: Vec<Picture>,
-    /// Accuracy of the classifier under protection on the in-distribution test images.
-    pub accuracy: f64,
+    pictures: Vec<Picture>,
 }
-
-/// What the election of the headline row found, on validation data alone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chosen {
-    /// The guard.
-    pub guard: String,
-    /// What the synthesis is compared with.
-    pub reference: Reference,
-    /// The similarity, or the pair whose z-scores are averaged.
-    pub similarities: Vec<SimilarityName>,
-    /// Mean AUROC on the validation sets.
-    pub validation_auroc: f64,
-    /// All candidates and their mean validation AUROC, best first.
-    pub candidates: Vec<(String, f64)>,
-}
-
-/// A sample with its pictures, each `[channel, height, width]` in [-1, 1].
-#[derive(Clone, Debug)]
-pub struct Picture {
-    /// Position in [`Scores::samples`].
-    pub sample: usize,
-    /// The input.
-    pub input: Vec<f32>,
-    /// The unconditional reconstruction.
-    pub reconstruction: Vec<f32>,
-    /// The synthesis under the predicted label.
-    pub synthesis: Vec<f32>,
-}
-
-/// Pictures of each set in the grid.
-const PICTURES_PER_SET: usize = 4;
 
 /// A work unit of a part with all that its stages made.
 pub(crate) struct Done {
@@ -162,7 +131,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let _lock = Lock::take(&out)?;
 
-    if let Some(row) = &options.against {
+    experiment.against = options.against.clone().or(experiment.against);
+    if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
     let data = Data::new(&root, root.data())?;
@@ -186,24 +156,59 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         accounts: std::sync::Mutex::default(),
     };
     let finished = scores(
-        name,
-        experiment,
-        benchmark,
+        &experiment,
         &networks,
         &parts,
         &pipeline,
         options.export.as_deref(),
     )?;
     pipeline.progress.finish();
-    let surroundings = outputs::Surroundings {
-        networks: &networks,
-        pipeline: &pipeline,
-        root: &root,
-        out: &out,
-        begun,
-        against: options.against.as_deref(),
+    let Finished {
+        scores,
+        headline,
+        baselines,
+        pictures,
+    } = finished;
+    let record = Record {
+        experiment: name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        burn: Record::burn_version(),
+        device: pipeline.device_name.clone(),
+        threads: rayon::current_num_threads(),
+        benchmark: BenchmarkRecord::of(&benchmark),
+        classifiers: networks
+            .classifiers
+            .iter()
+            .map(|classifier| classifier.provenance.clone())
+            .collect(),
+        diffusion: networks
+            .diffusion
+            .as_ref()
+            .map(|diffusion| diffusion.provenance.clone()),
+        perceptual_sha256: networks
+            .perceptual
+            .as_ref()
+            .map(|perceptual| perceptual.sha256.to_vec()),
+        baselines,
+        classifier_accuracy: accuracy(&scores),
+        headline,
+        conventions: Record::conventions(&experiment),
+        stages: stages(&pipeline),
+        seconds: begun.elapsed().as_secs_f64(),
+        peak_memory_mib: peak_memory_mib(),
+        configuration: experiment,
     };
-    outputs::write(&finished, &surroundings)?;
+    let run = Run { record, scores };
+    let mut written = run.write(&out)?;
+    let rebuilt = run.rebuild(&out)?;
+    written.extend_from_slice(&rebuilt.written);
+    if !pictures.is_empty() {
+        let path = out.join("pictures.png");
+        outputs::grid(&run, &benchmark, &pictures)?.write(&path)?;
+        written.push(path);
+    }
+    outputs::print(&run, &rebuilt);
+    outputs::print_written(&written, root.path());
     Ok(out)
 }
 
@@ -279,10 +284,33 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         + guarded * (inversions + reconstructions.len() + settings)) as u64
 }
 
+fn accuracy(scores: &Scores) -> f64 {
+    let test = || {
+        scores
+            .samples
+            .iter()
+            .filter(|sample| sample.split == Split::IdTest)
+    };
+    let right = test()
+        .filter(|sample| sample.label == sample.predicted)
+        .count();
+    right as f64 / test().count().max(1) as f64
+}
+
+fn stages(pipeline: &Pipeline) -> BTreeMap<String, StageRecord> {
+    let record = |account: Account| StageRecord {
+        images_per_second: account.images_per_second(),
+        account,
+    };
+    pipeline
+        .accounts()
+        .into_iter()
+        .map(|(stage, account)| (stage.to_owned(), record(account)))
+        .collect()
+}
+
 fn scores(
-    name: String,
-    experiment: Experiment,
-    benchmark: Benchmark,
+    experiment: &Experiment,
     networks: &Networks,
     parts: &[Part],
     pipeline: &Pipeline,
@@ -322,7 +350,7 @@ fn scores(
         .partition(|d| parts[d.part].split == Split::Fit);
     let mut scores = Scores::new(samples(parts, &rest));
     let baselines = baselines::run(
-        &experiment,
+        experiment,
         networks,
         parts,
         (&fit, &rest),
@@ -359,7 +387,7 @@ fn scores(
         Ok(())
     })?;
     for (column, values) in run_guards(
-        &experiment,
+        experiment,
         &experiment.guards,
         networks,
         parts,
@@ -369,7 +397,7 @@ fn scores(
         scores.push(column, values)?;
     }
     let headline = match &experiment.headline {
-        Some(_) => Some(elect(&experiment, &mut scores)?),
+        Some(_) => Some(elect(experiment, &mut scores)?),
         None => None,
     };
     if let (Some(chosen), true) = (
@@ -377,7 +405,7 @@ fn scores(
         experiment.headline.as_ref().is_some_and(|h| h.oracle),
     ) {
         oracle(
-            &experiment,
+            experiment,
             chosen,
             networks,
             parts,
@@ -390,23 +418,12 @@ fn scores(
         let fused = evaluate::fuse(combination, &scores)?;
         scores.push(combination.name.clone(), fused)?;
     }
-    let pictures = pictures(&experiment, headline.as_ref(), parts, &rest);
-    let test: Vec<&Sample> = scores
-        .samples
-        .iter()
-        .filter(|s| s.split == Split::IdTest)
-        .collect();
-    let accuracy =
-        test.iter().filter(|s| s.label == s.predicted).count() as f64 / test.len().max(1) as f64;
+    let pictures = pictures(experiment, headline.as_ref(), parts, &rest);
     Ok(Finished {
-        name,
-        experiment,
-        benchmark,
         scores,
         headline,
         baselines,
         pictures,
-        accuracy,
     })
 }
 
@@ -505,203 +522,4 @@ fn run_guards(
             (guards[place].column(reference, similarity), values)
         })
         .collect())
-}
-
-/// Chooses the headline setting by its mean validation AUROC, and adds its column under the name `diffguard`.
-fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
-    let headline = experiment
-        .headline
-        .clone()
-        .unwrap_or(crate::experiment::Headline {
-            guards: None,
-            tandems: Vec::new(),
-            oracle: false,
-        });
-    let mut candidates: Vec<(Chosen, String, Vec<f64>)> = Vec::new();
-    for guard in &experiment.guards {
-        if guard.label != LabelSource::Predicted {
-            continue;
-        }
-        if headline
-            .guards
-            .as_ref()
-            .is_some_and(|names| !names.contains(&guard.name))
-        {
-            continue;
-        }
-        for reference in &guard.reference {
-            let singles = guard.similarity.iter().map(|similarity| vec![*similarity]);
-            let tandems = headline
-                .tandems
-                .iter()
-                .filter(|pair| {
-                    pair.iter()
-                        .all(|similarity| guard.similarity.contains(similarity))
-                })
-                .map(|pair| pair.to_vec());
-            for similarities in singles.chain(tandems) {
-                let (name, values) = candidate(guard, *reference, &similarities, scores)?;
-                let validation_auroc = evaluate::validation_auroc(&name, &values, scores)?;
-                let chosen = Chosen {
-                    guard: guard.name.clone(),
-                    reference: *reference,
-                    similarities,
-                    validation_auroc,
-                    candidates: Vec::new(),
-                };
-                candidates.push((chosen, name, values));
-            }
-        }
-    }
-    candidates.sort_by(|a, b| b.0.validation_auroc.total_cmp(&a.0.validation_auroc));
-    let list = candidates
-        .iter()
-        .map(|(chosen, name, _)| (name.clone(), chosen.validation_auroc))
-        .collect();
-    let Some((mut chosen, _, values)) = candidates.into_iter().next() else {
-        return Err(Error::Setting(
-            "headline: no guard follows predicted labels, so there is none to choose".into(),
-        ));
-    };
-    chosen.candidates = list;
-    scores.push("diffguard", values)?;
-    Ok(chosen)
-}
-
-/// The column of one similarity, or the mean of z-scores of a tandem.
-pub(crate) fn candidate(
-    guard: &Guard,
-    reference: Reference,
-    similarities: &[SimilarityName],
-    scores: &Scores,
-) -> Result<(String, Vec<f64>)> {
-    let names: Vec<String> = similarities
-        .iter()
-        .map(|s| guard.column(reference, *s))
-        .collect();
-    if let [name] = names.as_slice() {
-        return Ok((
-            name.clone(),
-            scores.column(name).unwrap_or_default().to_vec(),
-        ));
-    }
-    let title: Vec<&str> = similarities.iter().map(|s| s.as_str()).collect();
-    let name = guard.column(reference, similarities[0]).replacen(
-        similarities[0].as_str(),
-        &title.join("&"),
-        1,
-    );
-    let combination = Combination {
-        name: name.clone(),
-        of: names,
-        rule: "mean_z".into(),
-        parameters: toml::Table::new(),
-    };
-    Ok((name, evaluate::fuse(&combination, scores)?))
-}
-
-/// The chosen setting again with oracle labels: true ones in-distribution, random ones out of distribution.
-fn oracle(
-    experiment: &Experiment,
-    chosen: &Chosen,
-    networks: &Networks,
-    parts: &[Part],
-    units: &mut [Done],
-    pipeline: &Pipeline,
-    scores: &mut Scores,
-) -> Result<()> {
-    let Some(guard) = experiment
-        .guards
-        .iter()
-        .find(|guard| guard.name == chosen.guard)
-    else {
-        return Ok(());
-    };
-    let guard = Guard {
-        name: format!("{}-oracle", guard.name),
-        label: LabelSource::Oracle,
-        reference: vec![chosen.reference],
-        similarity: chosen.similarities.clone(),
-        ..guard.clone()
-    };
-    let images: usize = units.iter().map(|done| done.unit.len()).sum();
-    pipeline.progress.add_total(2 * images as u64);
-    let mut all = scores.clone();
-    for (name, values) in run_guards(
-        experiment,
-        std::slice::from_ref(&guard),
-        networks,
-        parts,
-        units,
-        pipeline,
-    )? {
-        all.push(name, values)?;
-    }
-    let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
-    scores.push("diffguard-oracle", values)
-}
-
-/// A few samples of each test set, of different classes or spread over it, by the chosen guard (or the first one).
-fn pictures(
-    experiment: &Experiment,
-    chosen: Option<&Chosen>,
-    parts: &[Part],
-    units: &[Done],
-) -> Vec<Picture> {
-    let guard = chosen
-        .map(|chosen| chosen.guard.as_str())
-        .or(experiment.guards.first().map(|g| g.name.as_str()));
-    let guard = guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name));
-    let Some(guard) = guard else {
-        return Vec::new();
-    };
-    let shown: Vec<Vec<usize>> = parts.iter().map(shown).collect();
-    let mut pictures = Vec::new();
-    let mut position = 0;
-    for done in units {
-        let part = &parts[done.part];
-        let size = part.set.shape.len();
-        let image = |array: &Array, i: usize| array.values[i * size..(i + 1) * size].to_vec();
-        if let Some(synthesis) = done.synthesised.get(&guard.name) {
-            let here = done.unit.first..done.unit.first + done.unit.len();
-            for index in shown[done.part].iter().filter(|index| here.contains(index)) {
-                let i = index - done.unit.first;
-                pictures.push(Picture {
-                    sample: position + i,
-                    input: image(&done.unit.images, i),
-                    reconstruction: image(&done.reconstructed[&guard.reconstruction().0].image, i),
-                    synthesis: image(&synthesis.image, i),
-                });
-            }
-        }
-        position += done.unit.len();
-    }
-    pictures
-}
-
-/// Which images of a test set are shown: one of each of the first classes that occur, or an even spread.
-fn shown(part: &Part) -> Vec<usize> {
-    let set = &part.set;
-    match part.split {
-        Split::IdTest => {
-            let mut classes = Vec::new();
-            let first_of_class = |index: &usize| {
-                let new = !classes.contains(&set.labels[*index]);
-                classes.push(set.labels[*index]);
-                new
-            };
-            (0..set.len())
-                .filter(first_of_class)
-                .take(PICTURES_PER_SET)
-                .collect()
-        }
-        Split::Near | Split::Far => {
-            let step = (set.len() / PICTURES_PER_SET).max(1);
-            (0..set.len())
-                .step_by(step)
-                .take(PICTURES_PER_SET)
-                .collect()
-        }
-        _ => Vec::new(),
-    }
 }

@@ -1,0 +1,168 @@
+//! The election of the headline setting, on validation data alone, and its run with oracle labels.
+
+use diffguard_guidance::{LabelSource, SimilarityName};
+use serde::{Deserialize, Serialize};
+
+use super::{Done, run_guards};
+use crate::experiment::{Combination, Experiment, Guard, Reference};
+use crate::networks::Networks;
+use crate::parts::Part;
+use crate::pipeline::Pipeline;
+use crate::scores::Scores;
+use crate::{Error, Result, evaluate};
+
+/// What the election of the headline row found, on validation data alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The guard.
+    pub guard: String,
+    /// What the synthesis is compared with.
+    pub reference: Reference,
+    /// The similarity, or the pair whose z-scores are averaged.
+    pub similarities: Vec<SimilarityName>,
+    /// Mean AUROC on the validation sets.
+    pub validation_auroc: f64,
+    /// All candidates and their mean validation AUROC, best first.
+    pub candidates: Vec<(String, f64)>,
+}
+
+impl Chosen {
+    /// The row that was elected.
+    pub fn elected(&self) -> &str {
+        self.candidates.first().map_or("", |(name, _)| name)
+    }
+}
+
+/// Chooses the headline setting by its mean validation AUROC, and adds its column under the name `diffguard`.
+pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
+    let headline = experiment
+        .headline
+        .clone()
+        .unwrap_or(crate::experiment::Headline {
+            guards: None,
+            tandems: Vec::new(),
+            oracle: false,
+        });
+    let mut candidates: Vec<(Chosen, String, Vec<f64>)> = Vec::new();
+    for guard in &experiment.guards {
+        if guard.label != LabelSource::Predicted {
+            continue;
+        }
+        if headline
+            .guards
+            .as_ref()
+            .is_some_and(|names| !names.contains(&guard.name))
+        {
+            continue;
+        }
+        for reference in &guard.reference {
+            let singles = guard.similarity.iter().map(|similarity| vec![*similarity]);
+            let tandems = headline
+                .tandems
+                .iter()
+                .filter(|pair| {
+                    pair.iter()
+                        .all(|similarity| guard.similarity.contains(similarity))
+                })
+                .map(|pair| pair.to_vec());
+            for similarities in singles.chain(tandems) {
+                let (name, values) = candidate(guard, *reference, &similarities, scores)?;
+                let validation_auroc = evaluate::validation_auroc(&name, &values, scores)?;
+                let chosen = Chosen {
+                    guard: guard.name.clone(),
+                    reference: *reference,
+                    similarities,
+                    validation_auroc,
+                    candidates: Vec::new(),
+                };
+                candidates.push((chosen, name, values));
+            }
+        }
+    }
+    candidates.sort_by(|a, b| b.0.validation_auroc.total_cmp(&a.0.validation_auroc));
+    let list = candidates
+        .iter()
+        .map(|(chosen, name, _)| (name.clone(), chosen.validation_auroc))
+        .collect();
+    let Some((mut chosen, _, values)) = candidates.into_iter().next() else {
+        return Err(Error::Setting(
+            "headline: no guard follows predicted labels, so there is none to choose".into(),
+        ));
+    };
+    chosen.candidates = list;
+    scores.push("diffguard", values)?;
+    Ok(chosen)
+}
+
+/// The column of one similarity, or the mean of z-scores of a tandem.
+pub(crate) fn candidate(
+    guard: &Guard,
+    reference: Reference,
+    similarities: &[SimilarityName],
+    scores: &Scores,
+) -> Result<(String, Vec<f64>)> {
+    let names: Vec<String> = similarities
+        .iter()
+        .map(|s| guard.column(reference, *s))
+        .collect();
+    if let [name] = names.as_slice() {
+        return Ok((
+            name.clone(),
+            scores.column(name).unwrap_or_default().to_vec(),
+        ));
+    }
+    let title: Vec<&str> = similarities.iter().map(|s| s.as_str()).collect();
+    let name = guard.column(reference, similarities[0]).replacen(
+        similarities[0].as_str(),
+        &title.join("&"),
+        1,
+    );
+    let combination = Combination {
+        name: name.clone(),
+        of: names,
+        rule: "mean_z".into(),
+        parameters: toml::Table::new(),
+    };
+    Ok((name, evaluate::fuse(&combination, scores)?))
+}
+
+/// The chosen setting again with oracle labels: true ones in-distribution, random ones out of distribution.
+pub(super) fn oracle(
+    experiment: &Experiment,
+    chosen: &Chosen,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+    scores: &mut Scores,
+) -> Result<()> {
+    let Some(guard) = experiment
+        .guards
+        .iter()
+        .find(|guard| guard.name == chosen.guard)
+    else {
+        return Ok(());
+    };
+    let guard = Guard {
+        name: format!("{}-oracle", guard.name),
+        label: LabelSource::Oracle,
+        reference: vec![chosen.reference],
+        similarity: chosen.similarities.clone(),
+        ..guard.clone()
+    };
+    let images: usize = units.iter().map(|done| done.unit.len()).sum();
+    pipeline.progress.add_total(2 * images as u64);
+    let mut all = scores.clone();
+    for (name, values) in run_guards(
+        experiment,
+        std::slice::from_ref(&guard),
+        networks,
+        parts,
+        units,
+        pipeline,
+    )? {
+        all.push(name, values)?;
+    }
+    let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
+    scores.push("diffguard-oracle", values)
+}

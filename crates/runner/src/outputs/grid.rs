@@ -1,0 +1,89 @@
+//! The picture grid of a run.
+
+use diffguard_datasets::benchmark::Benchmark;
+use diffguard_report::pictures::{
+    Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile, Verdict,
+};
+
+use super::Run;
+use crate::Result;
+use crate::bench::Picture;
+use crate::parts::Split;
+
+/// Input, reconstruction, synthesis under the predicted label, difference, for samples of every test set.
+pub fn grid(run: &Run, benchmark: &Benchmark, pictures: &[Picture]) -> Result<PictureGrid> {
+    let shape = benchmark.id_test.shape;
+    let tile = |values: &[f32]| {
+        Tile::from_planes(
+            shape.channels,
+            shape.height,
+            shape.width,
+            values,
+            (-1.0, 1.0),
+        )
+    };
+    let scale = DifferenceScale::default();
+    let threshold = threshold(run)?;
+    let class = |label: i64| {
+        usize::try_from(label)
+            .ok()
+            .and_then(|label| benchmark.class_names.get(label))
+            .cloned()
+    };
+    let headline = run.scores.column("diffguard");
+    let mut groups: Vec<GridGroup> = Vec::new();
+    for picture in pictures {
+        let sample = &run.scores.samples[picture.sample];
+        let heading = format!("{} ({})", sample.set, sample.split.name());
+        let (input, synthesis) = (tile(&picture.input)?, tile(&picture.synthesis)?);
+        let difference = Tile::difference(&input, &synthesis, scale)?;
+        let mut lines = Vec::new();
+        lines.extend(class(sample.label).map(|name| format!("is {name}")));
+        lines.extend(class(sample.predicted).map(|name| format!("predicted {name}")));
+        let verdict = headline.zip(threshold).map(|(column, threshold)| {
+            let score = column[picture.sample];
+            lines.push(format!("score {score:.3}"));
+            let accepted = score >= threshold;
+            Verdict {
+                text: if accepted { "accepted" } else { "rejected" }.into(),
+                right: accepted == (sample.split == Split::IdTest),
+            }
+        });
+        let row = GridRow {
+            tiles: vec![
+                Some(input),
+                Some(tile(&picture.reconstruction)?),
+                Some(synthesis),
+                Some(difference),
+            ],
+            caption: Caption { lines, verdict },
+        };
+        match groups.last_mut() {
+            Some(group) if group.heading == heading => group.rows.push(row),
+            _ => groups.push(GridGroup {
+                heading,
+                rows: vec![row],
+            }),
+        }
+    }
+    let names = ["input", "reconstruction", "synthesis", "difference"];
+    Ok(PictureGrid {
+        title: format!(
+            "{}: synthesis under the predicted label",
+            run.record.experiment
+        ),
+        columns: names.iter().map(|name| (*name).to_owned()).collect(),
+        groups,
+        factor: 3,
+        differences: Some(scale),
+    })
+}
+
+/// The headline score above which 95 % of the in-distribution validation images lie.
+fn threshold(run: &Run) -> Result<Option<f64>> {
+    let Some(values) = run.scores.column("diffguard") else {
+        return Ok(None);
+    };
+    let mut validation = run.scores.of(values, Split::IdVal, None);
+    Ok(diffguard_ood::quantile(&mut validation, 0.05))
+}

@@ -1,0 +1,171 @@
+//! The plots of a run, from its scores alone.
+
+use std::path::{Path, PathBuf};
+
+use diffguard_ood::metrics::{Positive, Ranking};
+use diffguard_report::plots::{
+    Bar, BarGroup, BarKind, BarOrder, BarPlot, Figure, HistogramPanel, HistogramPlot, RocCurve,
+    RocPanel, RocPlot,
+};
+use diffguard_report::{Metric, MetricRow, Role};
+
+use super::Run;
+use crate::Result;
+use crate::parts::Split;
+
+/// Points that a ROC curve is thinned to before it is drawn.
+const CURVE_POINTS: usize = 400;
+
+/// Baselines that are drawn as ROC curves: more could not be told apart.
+const CURVE_BASELINES: usize = 4;
+
+/// Baselines that are drawn as bars: those of one classifier.
+const BARS: usize = 45;
+
+fn role_of(split: Split) -> Option<Role> {
+    match split {
+        Split::Near => Some(Role::Near),
+        Split::Far => Some(Role::Far),
+        _ => None,
+    }
+}
+
+/// The rows that plots show: so many baselines, in the experiment's order, then the headline, its oracle and the first
+/// fusion.
+fn plotted(run: &Run, baselines: usize) -> Vec<String> {
+    let mut methods: Vec<String> = run
+        .record
+        .baselines
+        .iter()
+        .take(baselines.min(BARS))
+        .map(|baseline| baseline.row.clone())
+        .collect();
+    let own = ["diffguard", "diffguard-oracle"];
+    methods.extend(
+        own.iter()
+            .filter(|name| run.scores.column(name).is_some())
+            .map(|name| (*name).to_owned()),
+    );
+    methods.extend(
+        run.record
+            .configuration
+            .combinations
+            .first()
+            .map(|combination| combination.name.clone()),
+    );
+    methods
+}
+
+pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<PathBuf>> {
+    let scores = &run.scores;
+    let methods = plotted(run, usize::MAX);
+    if methods.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sets: Vec<(Split, String)> = [Split::Near, Split::Far]
+        .into_iter()
+        .flat_map(|split| scores.sets(split).into_iter().map(move |set| (split, set)))
+        .collect();
+    let title_of = |split: Split, set: &str| format!("{set} ({})", split.name());
+    let ranking = |method: &str, split: Split, set: &str| -> Result<Ranking> {
+        let values = scores.column(method).unwrap_or_default();
+        Ok(Ranking::new(
+            method,
+            &scores.of(values, Split::IdTest, None),
+            &scores.of(values, split, Some(set)),
+        )?)
+    };
+
+    let mut panels = Vec::new();
+    for (split, set) in &sets {
+        let mut curves = Vec::new();
+        for method in &plotted(run, CURVE_BASELINES) {
+            let ranking = ranking(method, *split, set)?;
+            let curve = ranking.roc(Positive::Id).thinned(CURVE_POINTS);
+            curves.push(RocCurve {
+                label: method.clone(),
+                points: curve.fpr.into_iter().zip(curve.tpr).collect(),
+                auroc: Some(ranking.auroc()),
+            });
+        }
+        panels.push(RocPanel {
+            title: title_of(*split, set),
+            curves,
+        });
+    }
+    let mut written = Vec::new();
+    written.extend(
+        RocPlot {
+            title: format!("{}: ROC curves", run.record.experiment),
+            panels,
+        }
+        .write(out.join("roc"))?,
+    );
+
+    for method in ["diffguard", "ebo"] {
+        let Some(values) = scores.column(method) else {
+            continue;
+        };
+        let id = scores.of(values, Split::IdTest, None);
+        let mut panels = Vec::new();
+        for (split, set) in &sets {
+            let ranking = ranking(method, *split, set)?;
+            let at95 = ranking.operating_point(
+                Positive::Id,
+                0.95,
+                diffguard_ood::metrics::Points::Kept,
+            )?;
+            panels.push(HistogramPanel {
+                title: title_of(*split, set),
+                id: id.clone(),
+                ood: scores.of(values, *split, Some(set)),
+                threshold: Some(at95.threshold),
+                auroc: Some(ranking.auroc()),
+            });
+        }
+        let plot = HistogramPlot {
+            title: format!("{}: scores of {method}", run.record.experiment),
+            score: format!("{method} (higher: more in-distribution)"),
+            bins: 40,
+            panels,
+        };
+        written.extend(plot.write(out.join(format!("histogram-{method}")))?);
+    }
+
+    let groups = [Role::Near, Role::Far]
+        .into_iter()
+        .filter(|role| sets.iter().any(|(split, _)| role_of(*split) == Some(*role)))
+        .map(|role| BarGroup {
+            heading: format!("{} (average)", role.title()),
+            bars: methods
+                .iter()
+                .filter_map(|method| {
+                    let row = rows.iter().find(|row| {
+                        row.method == *method
+                            && row.role == role
+                            && row.set == MetricRow::AVERAGE
+                            && row.metric == Metric::Auroc
+                    })?;
+                    Some(Bar {
+                        label: method.clone(),
+                        value: row.value,
+                        interval: row.ci_low.zip(row.ci_high),
+                        kind: match method.as_str() {
+                            "diffguard" => BarKind::Highlight,
+                            oracle if oracle.ends_with("-oracle") => BarKind::Oracle,
+                            _ => BarKind::Method,
+                        },
+                    })
+                })
+                .collect(),
+        })
+        .collect();
+    let bars = BarPlot {
+        title: format!("{}: AUROC", run.record.experiment),
+        measure: "AUROC".into(),
+        groups,
+        order: BarOrder::Given,
+    };
+    written.extend(bars.write(out.join("auroc"))?);
+    Ok(written)
+}

@@ -1,0 +1,151 @@
+//! The tables of a run, from its scores alone.
+
+use diffguard_report::table::{MethodGroup, Table};
+use diffguard_report::{Metric, MetricRow};
+
+use super::Run;
+use crate::parts::Split;
+use crate::{Result, evaluate};
+
+/// For every cascade of two rows, its oracle.
+pub(super) fn envelopes(run: &Run) -> Vec<(String, [String; 2])> {
+    run.record
+        .configuration
+        .combinations
+        .iter()
+        .filter(|combination| combination.rule == "cascade" && combination.of.len() == 2)
+        .map(|combination| {
+            (
+                format!("{}-envelope", combination.name),
+                [combination.of[0].clone(), combination.of[1].clone()],
+            )
+        })
+        .collect()
+}
+
+/// Baselines, the headline and the best setting of each guard (on validation), fusions, oracles.
+pub(super) fn main_groups(run: &Run) -> Vec<MethodGroup> {
+    let experiment = &run.record.configuration;
+    let mut baselines: Vec<(String, Vec<String>)> = Vec::new();
+    for baseline in &run.record.baselines {
+        let heading = match experiment.each_classifier {
+            true if baseline.row.contains('@') => format!("Baselines on {}", baseline.classifier),
+            true => "All classifiers together".to_owned(),
+            false => "Baselines".to_owned(),
+        };
+        match baselines.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, rows)) => rows.push(baseline.row.clone()),
+            None => baselines.push((heading, vec![baseline.row.clone()])),
+        }
+    }
+    let mut guards = Vec::new();
+    if run.record.headline.is_some() {
+        guards.push("diffguard".to_owned());
+    }
+    for guard in &experiment.guards {
+        let best = columns_of(run, &guard.name)
+            .into_iter()
+            .filter_map(|name| {
+                let values = run.scores.column(&name)?;
+                let auroc = evaluate::validation_auroc(&name, values, &run.scores).ok()?;
+                Some((auroc, name))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        guards.extend(best.map(|(_, name)| name));
+    }
+    let fusions = experiment
+        .combinations
+        .iter()
+        .map(|combination| combination.name.clone());
+    let mut oracles: Vec<String> = run
+        .scores
+        .methods()
+        .filter(|name| name.ends_with("-oracle"))
+        .map(str::to_owned)
+        .collect();
+    oracles.extend(envelopes(run).into_iter().map(|(name, _)| name));
+    let baselines = baselines
+        .into_iter()
+        .map(|(heading, rows)| MethodGroup::new(heading, rows));
+    let others = [
+        MethodGroup::new(
+            "DiffGuard (each guidance with the similarity that validation chose)",
+            guards,
+        ),
+        MethodGroup::new(
+            "Fusions (fitted on validation data)",
+            fusions.collect::<Vec<_>>(),
+        ),
+        MethodGroup::new("Oracles (they look at test labels)", oracles),
+    ];
+    baselines
+        .chain(others)
+        .filter(|group| !group.methods.is_empty())
+        .collect()
+}
+
+fn columns_of(run: &Run, guard: &str) -> Vec<String> {
+    let prefix = format!("diffguard-{guard}/");
+    run.scores
+        .methods()
+        .filter(|name| name.starts_with(&prefix))
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<String> {
+    let experiment = &run.record.configuration;
+    let mut text = format!("# {}\n\n", experiment.title);
+    text += &format!(
+        "{} in-distribution test images; AUROC / FPR@95 in percent (in-distribution is the positive class). \
+         The classifier's accuracy on them is {:.2} %. `metrics.csv` has all metrics with 95 % intervals.\n\n",
+        run.scores
+            .samples
+            .iter()
+            .filter(|s| s.split == Split::IdTest)
+            .count(),
+        100.0 * run.record.classifier_accuracy
+    );
+    if !run.record.benchmark.left_out.is_empty() {
+        text += "**Not at hand, and therefore not in the table:**\n\n";
+        for set in &run.record.benchmark.left_out {
+            text += &format!(
+                "- {} ({}): {}; `{}`\n",
+                set.name, set.role, set.reason, set.command
+            );
+        }
+        text.push('\n');
+    }
+    let extras = &run.record.benchmark.extras;
+    if !extras.is_empty() {
+        text += &format!(
+            "Not part of the published benchmark, shown beside it: {}.\n\n",
+            extras.join(", ")
+        );
+    }
+    text += &main.to_markdown();
+    if let Some(chosen) = &run.record.headline {
+        text += &format!(
+            "\n`diffguard` is `{}`: of {} candidates it has the highest mean AUROC on the validation sets ({:.3}).\n",
+            chosen.elected(),
+            chosen.candidates.len(),
+            chosen.validation_auroc
+        );
+    }
+    let groups: Vec<MethodGroup> = experiment
+        .guards
+        .iter()
+        .map(|guard| MethodGroup::new(guard.name.clone(), columns_of(run, &guard.name)))
+        .collect();
+    if !groups.is_empty() {
+        text += "\n## Every guidance and similarity\n\n";
+        let all = Table::new(
+            "Every guidance and similarity",
+            rows,
+            &groups,
+            &[Metric::Auroc, Metric::Fpr95],
+        )?;
+        text += &all.to_markdown();
+    }
+    Ok(text)
+}

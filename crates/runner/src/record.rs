@@ -1,0 +1,225 @@
+//! `run.json`: what a run was, so that its tables and plots can be made again from its scores alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use diffguard_datasets::benchmark::Benchmark;
+use diffguard_report::write_atomic;
+use serde::{Deserialize, Serialize};
+
+use crate::baselines::Baseline;
+use crate::bench::Chosen;
+use crate::experiment::Experiment;
+use crate::networks::Provenance;
+use crate::pipeline::Account;
+use crate::{Error, Result};
+
+/// The version of burn that the workspace pins.
+const BURN: &str = "0.22.1";
+
+/// The record of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The experiment's name.
+    pub experiment: String,
+    /// The experiment as it was run.
+    pub configuration: Experiment,
+    /// Version of this program.
+    pub version: String,
+    /// Version of burn.
+    pub burn: String,
+    /// The device.
+    pub device: String,
+    /// Threads that worked.
+    pub threads: usize,
+    /// The images.
+    pub benchmark: BenchmarkRecord,
+    /// The classifiers; the first is the one under protection.
+    pub classifiers: Vec<Provenance>,
+    /// The diffusion network.
+    pub diffusion: Option<Provenance>,
+    /// SHA-256 of the files that DISTS and LPIPS looked through.
+    pub perceptual_sha256: Option<Vec<String>>,
+    /// The baselines as they were run.
+    pub baselines: Vec<Baseline>,
+    /// Accuracy of the classifier under protection on the in-distribution test images.
+    pub classifier_accuracy: f64,
+    /// The chosen headline setting.
+    pub headline: Option<Chosen>,
+    /// How the numbers are to be read.
+    #[serde(default)]
+    pub conventions: BTreeMap<String, String>,
+    /// What each stage did.
+    #[serde(default)]
+    pub stages: BTreeMap<String, StageRecord>,
+    /// Wall-clock seconds of the run.
+    pub seconds: f64,
+    /// Peak resident memory in MiB, where the system tells.
+    pub peak_memory_mib: Option<u64>,
+}
+
+/// The images of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BenchmarkRecord {
+    /// The benchmark's name.
+    pub name: String,
+    /// Checksum over all images and labels that were used.
+    pub checksum: String,
+    /// The files that they come from.
+    pub files: Vec<FileRecord>,
+    /// Test sets that the published benchmark has not.
+    #[serde(default)]
+    pub extras: Vec<String>,
+    /// Test sets that were not at hand.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutRecord>,
+}
+
+/// A file of images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name.
+    pub name: String,
+    /// Its licence.
+    pub licence: String,
+    /// Its SHA-256.
+    pub sha256: String,
+}
+
+/// A set that was not at hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeftOutRecord {
+    /// What tables would call it.
+    pub name: String,
+    /// What it is for.
+    pub role: String,
+    /// Why it was not there.
+    pub reason: String,
+    /// What would bring it.
+    pub command: String,
+}
+
+/// What a stage did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Images, seconds, rows.
+    #[serde(flatten)]
+    pub account: Account,
+    /// Images a second of one worker, when they were computed.
+    pub images_per_second: f64,
+}
+
+impl BenchmarkRecord {
+    /// The record of a benchmark.
+    pub fn of(benchmark: &Benchmark) -> Self {
+        Self {
+            name: benchmark.name.clone(),
+            checksum: benchmark.checksum(),
+            files: benchmark
+                .sources
+                .iter()
+                .map(|source| FileRecord {
+                    name: source.name.clone(),
+                    licence: source.licence.clone(),
+                    sha256: source.sha256.clone(),
+                })
+                .collect(),
+            extras: benchmark
+                .ood_test
+                .iter()
+                .filter(|ood| ood.extra)
+                .map(|ood| ood.set.name.clone())
+                .collect(),
+            left_out: benchmark
+                .left_out
+                .iter()
+                .map(|set| LeftOutRecord {
+                    name: set.name.clone(),
+                    role: set.role.to_string(),
+                    reason: set.reason.clone(),
+                    command: set.command.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Record {
+    /// The file's name in a run's folder.
+    pub const FILE: &str = "run.json";
+
+    /// Version of burn that this program is built with.
+    pub fn burn_version() -> String {
+        BURN.to_owned()
+    }
+
+    /// How the numbers of a run of `experiment` are to be read.
+    pub fn conventions(experiment: &Experiment) -> BTreeMap<String, String> {
+        let intervals = format!(
+            "percentile bootstrap, {} replicates, in-distribution and OOD resampled separately; an average's ends are the \
+             means of its sets' ends",
+            experiment.bootstrap
+        );
+        [
+            ("score", "higher means more in-distribution"),
+            (
+                "fpr95",
+                "in-distribution is the positive class: share of OOD accepted when 95% of in-distribution is accepted",
+            ),
+            (
+                "fpr95_ood_positive",
+                "OOD is the positive class (OpenOOD v1.5): share of in-distribution rejected when 95% of OOD is rejected",
+            ),
+            ("aupr", "trapezoid over the precision-recall curve"),
+            (
+                "headline",
+                "chosen by the mean AUROC of in-distribution validation against each out-of-distribution validation set",
+            ),
+            ("intervals", intervals.as_str()),
+        ]
+        .map(|(name, meaning)| (name.to_owned(), meaning.to_owned()))
+        .into()
+    }
+
+    /// Reads the record in a run's folder.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged or of another version.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(Self::FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::file(&path, "no finished run; `cargo xtask bench NAME` makes one")
+            }
+            _ => Error::io(&path, &error),
+        })?;
+        serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+    }
+
+    /// Writes the record into a run's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(Self::FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
+        Ok(write_atomic(&path, text + "\n")?)
+    }
+}
+
+/// Peak resident memory of this process, where the system tells.
+pub fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_recorded_version_of_burn_is_the_pinned_one() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={}\"", super::BURN)));
+    }
+}
