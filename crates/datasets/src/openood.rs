@@ -36,7 +36,7 @@ struct Spec {
     ood_val: &'static [Listed],
     id_test: Listed,
     ood_test: &'static [(Role, Listed)],
-    /// Whether small grey sets at hand are added as extra far sets.
+    /// Whether small grey sets at hand are shown beside it.
     extras: bool,
 }
 
@@ -302,7 +302,6 @@ impl Spec {
             match opening.set(listed)? {
                 Ok(set) => ood_test.push(OpenOodSet {
                     role: *role,
-                    extra: false,
                     set: set.unlabelled(),
                 }),
                 Err(reason) => left_out.push(self.leave_out(listed, role.name(), reason)),
@@ -415,7 +414,7 @@ impl Opening<'_> {
             Err(Error::Missing { .. }) => left_out.push(LeftOut {
                 name: name.into(),
                 dataset: name.into(),
-                role: "extra",
+                role: Role::Extra.name(),
                 reason: Presence::Missing.to_string(),
                 command: command(&[name]),
             }),
@@ -441,8 +440,7 @@ impl Opening<'_> {
         let (labels, ids) = (set.labels.clone(), set.ids.clone());
         let set = ImageSet::new(name, shape, pixels, labels, ids)?.unlabelled();
         Ok(OpenOodSet {
-            role: Role::Far,
-            extra: true,
+            role: Role::Extra,
             set: AnySet::Memory(set),
         })
     }

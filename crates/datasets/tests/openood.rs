@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::shelf::{at_hand, or_passed_over, with_shelf};
-use diffguard_datasets::benchmark::{self, AnySet, OpenBenchmark};
+use diffguard_datasets::benchmark::{self, AnySet, OpenBenchmark, Role};
 use diffguard_datasets::cifar::{Part, load_cifar10};
 use diffguard_datasets::listed::{ListedSet, open_archive};
 use diffguard_datasets::lists::Lists;
@@ -112,7 +112,7 @@ fn sets_at_hand_and_sets_left_out_are_the_whole_benchmark() {
     let mut names: Vec<&str> = opened
         .ood_test
         .iter()
-        .filter(|ood| !ood.extra)
+        .filter(|ood| ood.role != Role::Extra)
         .map(|ood| ood.set.name())
         .chain(opened.left_out.iter().map(|set| set.name.as_str()))
         .chain(opened.ood_val.iter().map(AnySet::name))
@@ -132,7 +132,7 @@ fn sets_at_hand_and_sets_left_out_are_the_whole_benchmark() {
     for set in &opened.left_out {
         assert!(set.command.contains(&set.dataset) && !set.reason.is_empty());
     }
-    let extra = opened.ood_test.iter().filter(|ood| ood.extra);
+    let extra = opened.ood_test.iter().filter(|ood| ood.role == Role::Extra);
     for ood in extra {
         let set = ood.set.limit(50, 0).load().unwrap();
         assert_eq!((set.shape.channels, set.shape.height), (3, 32));
