@@ -9,6 +9,8 @@ use diffguard_guidance::{GuidanceConfig, InversionConfig, LabelSource, Similarit
 use diffguard_ood::suggest;
 use serde::{Deserialize, Serialize};
 
+use crate::outputs::paper;
+use crate::sweep::{self, Cell};
 use crate::{Error, Result, Root, toml_file};
 
 /// An experiment.
@@ -56,6 +58,15 @@ pub struct Experiment {
     /// Fusions.
     #[serde(default, rename = "combine")]
     pub combinations: Vec<Combination>,
+    /// The guards that `[[vary]]` made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<Cell>,
+    /// Line plots over an axis of a sweep.
+    #[serde(default, rename = "figure", skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Figure>,
+    /// The published rows that ours stand beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<Paper>,
 }
 
 fn default_batch() -> usize {
@@ -106,6 +117,10 @@ pub struct Headline {
     /// Whether to run the chosen setting with oracle labels as the row `diffguard-oracle`.
     #[serde(default)]
     pub oracle: bool,
+    /// Whether to name the cheapest setting (U-Net evaluations an image) that is nearly as good on validation data as
+    /// the row `diffguard-fast`.
+    #[serde(default)]
+    pub fast: bool,
 }
 
 /// A baseline.
@@ -157,6 +172,38 @@ impl DetectorChoice {
     }
 }
 
+/// A plot of average AUROC over an axis of a sweep, one line a role and a value of every other axis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// Name of its files.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// The axis (the last word of a varied key); `evaluations` for U-Net evaluations an image.
+    pub axis: String,
+    /// What the axis is called under the plot; its name where not given.
+    pub label: Option<String>,
+    /// The guard that was varied.
+    pub guard: String,
+    /// The similarity; where not given, each cell's best one on validation data.
+    pub similarity: Option<SimilarityName>,
+}
+
+/// A published table (experiments/paper.toml) and which of its rows are which of ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paper {
+    /// The table's name.
+    pub table: String,
+    /// What differs between its setting and ours, for the heading.
+    pub differs: String,
+    /// Our row by the published row's name; `GUARD/*` is the guard's best similarity on validation data.
+    pub rows: BTreeMap<String, String>,
+    /// Our set by the published column's name; an average over near or far sets is `near` or `far`.
+    pub columns: BTreeMap<String, String>,
+}
+
 /// A fusion of rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,7 +241,7 @@ impl Experiment {
                 path.display()
             )));
         }
-        let experiment: Self = toml_file::read(&path)?;
+        let experiment: Self = toml_file::read_expanded(&path, sweep::expand)?;
         experiment.check(&path)?;
         let name = path.file_stem().map_or_else(
             || name.to_owned(),
@@ -255,6 +302,9 @@ impl Experiment {
             if self.guards.is_empty() {
                 return fault("headline: there is no [[guard]] to choose from".into());
             }
+        }
+        if let Some(paper) = &self.paper {
+            paper::check(paper).map_err(|error| Error::file(path, error))?;
         }
         for detector in &self.detectors {
             detector.check().map_err(|error| Error::file(path, error))?;
@@ -320,6 +370,7 @@ impl Experiment {
         }
         if let Some(headline) = &self.headline {
             rows.push("diffguard".into());
+            rows.extend(headline.fast.then(|| "diffguard-fast".into()));
             rows.extend(headline.oracle.then(|| "diffguard-oracle".into()));
         }
         rows

@@ -40,9 +40,11 @@ pub mod record;
 mod root;
 pub mod score;
 mod scores;
+pub mod spent;
 mod stages;
 mod store;
 pub mod stored_run;
+pub mod sweep;
 mod toml_file;
 
 pub use error::{Error, Result};

@@ -12,6 +12,7 @@ use crate::bench::Chosen;
 use crate::experiment::Experiment;
 use crate::networks::Provenance;
 use crate::pipeline::Account;
+use crate::spent::GuardCost;
 use crate::{Error, Result};
 
 /// The version of burn that the workspace pins.
@@ -49,6 +50,9 @@ pub struct Record {
     /// How the numbers are to be read.
     #[serde(default)]
     pub conventions: BTreeMap<String, String>,
+    /// What each guard costs an image.
+    #[serde(default)]
+    pub costs: BTreeMap<String, GuardCost>,
     /// What each stage did.
     #[serde(default)]
     pub stages: BTreeMap<String, StageRecord>,

@@ -1,5 +1,7 @@
 //! The election of the headline setting, on validation data alone, and its run with oracle labels.
 
+use std::collections::BTreeMap;
+
 use diffguard_guidance::{LabelSource, SimilarityName};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,7 @@ use crate::networks::Networks;
 use crate::parts::Part;
 use crate::pipeline::Pipeline;
 use crate::scores::Scores;
+use crate::spent::GuardCost;
 use crate::{Error, Result, evaluate};
 
 /// What the election of the headline row found, on validation data alone.
@@ -24,7 +27,13 @@ pub struct Chosen {
     pub validation_auroc: f64,
     /// All candidates and their mean validation AUROC, best first.
     pub candidates: Vec<(String, f64)>,
+    /// The cheapest candidate within [`FAST_WITHIN`] of the elected one, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast: Option<String>,
 }
+
+/// What the validation AUROC of `diffguard-fast` may lie under that of `diffguard`.
+pub const FAST_WITHIN: f64 = 0.005;
 
 impl Chosen {
     /// The row that was elected.
@@ -34,7 +43,11 @@ impl Chosen {
 }
 
 /// Chooses the headline setting by its mean validation AUROC, and adds its column under the name `diffguard`.
-pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chosen> {
+pub(super) fn elect(
+    experiment: &Experiment,
+    costs: &BTreeMap<String, GuardCost>,
+    scores: &mut Scores,
+) -> Result<Chosen> {
     let headline = experiment
         .headline
         .clone()
@@ -42,6 +55,7 @@ pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chos
             guards: None,
             tandems: Vec::new(),
             oracle: false,
+            fast: false,
         });
     let mut candidates: Vec<(Chosen, String, Vec<f64>)> = Vec::new();
     for guard in &experiment.guards {
@@ -74,6 +88,7 @@ pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chos
                     similarities,
                     validation_auroc,
                     candidates: Vec::new(),
+                    fast: None,
                 };
                 candidates.push((chosen, name, values));
             }
@@ -84,6 +99,24 @@ pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chos
         .iter()
         .map(|(chosen, name, _)| (name.clone(), chosen.validation_auroc))
         .collect();
+    let cost = |chosen: &Chosen| {
+        let cost = costs.get(&chosen.guard);
+        cost.map_or(f64::INFINITY, |cost| {
+            cost.unet_evaluations + cost.unet_gradients
+        })
+    };
+    // Of equally cheap ones the first, which is the better one.
+    let fast = candidates
+        .first()
+        .map(|(best, ..)| best.validation_auroc - FAST_WITHIN)
+        .and_then(|floor| {
+            candidates
+                .iter()
+                .filter(|(chosen, ..)| chosen.validation_auroc >= floor)
+                .min_by(|a, b| cost(&a.0).total_cmp(&cost(&b.0)))
+        })
+        .filter(|_| headline.fast)
+        .map(|(_, name, values)| (name.clone(), values.clone()));
     let Some((mut chosen, _, values)) = candidates.into_iter().next() else {
         return Err(Error::Setting(
             "headline: no guard follows predicted labels, so there is none to choose".into(),
@@ -91,6 +124,10 @@ pub(super) fn elect(experiment: &Experiment, scores: &mut Scores) -> Result<Chos
     };
     chosen.candidates = list;
     scores.push("diffguard", values)?;
+    if let Some((name, values)) = fast {
+        scores.push("diffguard-fast", values)?;
+        chosen.fast = Some(name);
+    }
     Ok(chosen)
 }
 

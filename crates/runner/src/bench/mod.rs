@@ -11,8 +11,8 @@ use std::time::Instant;
 use diffguard_datasets::benchmark::Benchmark;
 use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory};
 
-pub use self::election::Chosen;
 pub(crate) use self::election::candidate;
+pub use self::election::{Chosen, FAST_WITHIN};
 use self::election::{elect, oracle};
 pub use self::pictures::Picture;
 use self::pictures::pictures;
@@ -29,6 +29,7 @@ use crate::pipeline::{Account, Pipeline};
 use crate::progress::Progress;
 use crate::record::{BenchmarkRecord, Record, StageRecord, peak_memory_mib};
 use crate::scores::{Sample, Scores};
+use crate::spent::{GuardCost, Spent};
 use crate::stages::{
     Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
 };
@@ -77,6 +78,8 @@ struct Finished {
     baselines: Vec<Baseline>,
     /// Rows for the picture grid.
     pictures: Vec<Picture>,
+    /// What each guard costs an image.
+    costs: BTreeMap<String, GuardCost>,
 }
 
 /// A work unit of a part with all that its stages made.
@@ -168,6 +171,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         headline,
         baselines,
         pictures,
+        costs,
     } = finished;
     let record = Record {
         experiment: name,
@@ -193,6 +197,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         classifier_accuracy: accuracy(&scores),
         headline,
         conventions: Record::conventions(&experiment),
+        costs,
         stages: stages(&pipeline),
         seconds: begun.elapsed().as_secs_f64(),
         peak_memory_mib: peak_memory_mib(),
@@ -276,6 +281,7 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
     let reconstructions: BTreeSet<String> = experiment
         .guards
         .iter()
+        .filter(|guard| guard.reference.contains(&Reference::Reconstruction))
         .map(|guard| guard.reconstruction().0)
         .collect();
     let settings = experiment.guards.len() + references;
@@ -366,7 +372,11 @@ fn scores(
             let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
             for guard in &experiment.guards {
                 let (name, config) = guard.reconstruction();
-                if guard.inversion != *inversion_name || unit.reconstructed.contains_key(&name) {
+                let wanted = guard.reference.contains(&Reference::Reconstruction);
+                if !wanted
+                    || guard.inversion != *inversion_name
+                    || unit.reconstructed.contains_key(&name)
+                {
                     continue;
                 }
                 let nothing = vec![-1; unit.unit.len()];
@@ -396,8 +406,9 @@ fn scores(
     )? {
         scores.push(column, values)?;
     }
+    let costs = costs(experiment, &rest);
     let headline = match &experiment.headline {
-        Some(_) => Some(elect(experiment, &mut scores)?),
+        Some(_) => Some(elect(experiment, &costs, &mut scores)?),
         None => None,
     };
     if let (Some(chosen), true) = (
@@ -424,7 +435,28 @@ fn scores(
         headline,
         baselines,
         pictures,
+        costs,
     })
+}
+
+/// What each guard costs an image: its inversion and its synthesis.
+fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
+    let images = units.iter().map(|done| done.unit.len()).sum();
+    let cost = |guard: &Guard| {
+        let mut spent = Spent::default();
+        for done in units {
+            let stages = [
+                done.inverted.get(&guard.inversion).map(|made| made.spent),
+                done.synthesised.get(&guard.name).map(|made| made.spent),
+            ];
+            stages
+                .into_iter()
+                .flatten()
+                .for_each(|stage| spent += stage);
+        }
+        (guard.name.clone(), GuardCost::mean(spent, images))
+    };
+    experiment.guards.iter().map(cost).collect()
 }
 
 fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {

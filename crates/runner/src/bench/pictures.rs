@@ -12,8 +12,8 @@ pub struct Picture {
     pub sample: usize,
     /// The input.
     pub input: Vec<f32>,
-    /// The unconditional reconstruction.
-    pub reconstruction: Vec<f32>,
+    /// The unconditional reconstruction, where the experiment compares with it.
+    pub reconstruction: Option<Vec<f32>>,
     /// The synthesis under the predicted label.
     pub synthesis: Vec<f32>,
 }
@@ -49,7 +49,10 @@ pub(super) fn pictures(
                 pictures.push(Picture {
                     sample: position + i,
                     input: image(&done.unit.images, i),
-                    reconstruction: image(&done.reconstructed[&guard.reconstruction().0].image, i),
+                    reconstruction: done
+                        .reconstructed
+                        .get(&guard.reconstruction().0)
+                        .map(|made| image(&made.image, i)),
                     synthesis: image(&synthesis.image, i),
                 });
             }

@@ -52,7 +52,7 @@ pub fn grid(run: &Run, benchmark: &Benchmark, pictures: &[Picture]) -> Result<Pi
         let row = GridRow {
             tiles: vec![
                 Some(input),
-                Some(tile(&picture.reconstruction)?),
+                picture.reconstruction.as_deref().map(tile).transpose()?,
                 Some(synthesis),
                 Some(difference),
             ],

@@ -1,6 +1,9 @@
 //! What a run leaves behind: its record and scores, and what is made of them: metrics, tables, plots and pictures.
 
+mod cost;
+mod figures;
 mod grid;
+pub(crate) mod paper;
 mod plots;
 mod tables;
 
@@ -88,6 +91,7 @@ impl Run {
             written.push(path);
         }
         written.extend(plots::plots(self, &rows, folder)?);
+        written.extend(figures::figures(self, &rows, folder)?);
         Ok(Rebuilt { table, written })
     }
 

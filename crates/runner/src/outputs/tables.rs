@@ -3,7 +3,8 @@
 use diffguard_report::table::{MethodGroup, Table};
 use diffguard_report::{Metric, MetricRow};
 
-use super::Run;
+use super::{Run, cost, paper};
+use crate::bench::FAST_WITHIN;
 use crate::parts::Split;
 use crate::{Result, evaluate};
 
@@ -42,17 +43,14 @@ pub(super) fn main_groups(run: &Run) -> Vec<MethodGroup> {
     if run.record.headline.is_some() {
         guards.push("diffguard".to_owned());
     }
-    for guard in &experiment.guards {
-        let best = columns_of(run, &guard.name)
-            .into_iter()
-            .filter_map(|name| {
-                let values = run.scores.column(&name)?;
-                let auroc = evaluate::validation_auroc(&name, values, &run.scores).ok()?;
-                Some((auroc, name))
-            })
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        guards.extend(best.map(|(_, name)| name));
-    }
+    let fast = run.record.headline.as_ref().and_then(|it| it.fast.as_ref());
+    guards.extend(fast.map(|_| "diffguard-fast".to_owned()));
+    guards.extend(
+        experiment
+            .guards
+            .iter()
+            .filter_map(|guard| best_column(run, &guard.name)),
+    );
     let fusions = experiment
         .combinations
         .iter()
@@ -82,6 +80,18 @@ pub(super) fn main_groups(run: &Run) -> Vec<MethodGroup> {
         .chain(others)
         .filter(|group| !group.methods.is_empty())
         .collect()
+}
+
+/// The similarity that is best for a guard on validation data; the first one where there is no validation set.
+pub(super) fn best_column(run: &Run, guard: &str) -> Option<String> {
+    let rated = columns_of(run, guard).into_iter().filter_map(|name| {
+        let values = run.scores.column(&name)?;
+        let auroc = evaluate::validation_auroc(&name, values, &run.scores).ok()?;
+        Some((auroc, name))
+    });
+    rated
+        .reduce(|best, other| if other.0 > best.0 { other } else { best })
+        .map(|(_, name)| name)
 }
 
 fn columns_of(run: &Run, guard: &str) -> Vec<String> {
@@ -131,6 +141,20 @@ pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<St
             chosen.candidates.len(),
             chosen.validation_auroc
         );
+    }
+    if let Some(fast) = run.record.headline.as_ref().and_then(|it| it.fast.as_ref()) {
+        text += &format!(
+            "\n`diffguard-fast` is `{fast}`: of the candidates whose validation AUROC is within {} of that, the cheapest.\n",
+            FAST_WITHIN
+        );
+    }
+    if !run.record.costs.is_empty() {
+        text += "\n## Cost\n\n";
+        text += &cost::sheet(run, rows).to_markdown();
+    }
+    if let Some(paper) = &experiment.paper {
+        text += "\n## Published and ours\n\n";
+        text += &paper::markdown(run, paper, rows)?;
     }
     let groups: Vec<MethodGroup> = experiment
         .guards

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
+use crate::spent::Spent;
 use crate::store::{Array, Key, Output};
 
 const STAGE: &str = "invert";
@@ -24,6 +25,8 @@ pub struct Inversion {
     pub stops: Vec<usize>,
     /// Key of the output.
     pub key: Key,
+    /// What it cost when it was computed.
+    pub spent: Spent,
 }
 
 #[derive(Serialize)]
@@ -116,5 +119,6 @@ pub fn invert(
             .map(|&stop| stop as usize)
             .collect(),
         key,
+        spent: Spent::of(&output),
     })
 }

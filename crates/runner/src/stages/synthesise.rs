@@ -8,6 +8,7 @@ use crate::Result;
 use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
+use crate::spent::Spent;
 use crate::stages::Inversion;
 use crate::store::{Array, Key, Output};
 
@@ -21,6 +22,8 @@ pub struct Synthesis {
     pub image: Array,
     /// Key of the output.
     pub key: Key,
+    /// What it cost when it was computed.
+    pub spent: Spent,
 }
 
 #[derive(Serialize)]
@@ -96,5 +99,6 @@ pub fn synthesise(
     Ok(Synthesis {
         image: output.array("image")?.clone(),
         key,
+        spent: Spent::of(&output),
     })
 }

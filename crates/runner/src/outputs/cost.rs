@@ -1,0 +1,76 @@
+//! What each guard costs, beside what it reaches.
+
+use diffguard_report::table::{Column, Line, Part, Sheet};
+use diffguard_report::{Metric, MetricRow, Role};
+
+use super::{Run, tables::best_column};
+
+/// One row a guard: evaluations and seconds an image, and the average AUROC of its best similarity on validation data.
+pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
+    let mut columns = vec![Column::words("setting")];
+    columns.extend(
+        [
+            "U-Net",
+            "U-Net backward",
+            "classifier",
+            "classifier backward",
+        ]
+        .map(|title| Column::numbers("evaluations an image", title)),
+    );
+    columns.push(Column::numbers("one worker", "images/s"));
+    columns.extend(["near", "far"].map(|title| Column::numbers("AUROC (average)", title)));
+    let lines = run
+        .record
+        .configuration
+        .guards
+        .iter()
+        .filter_map(|guard| {
+            let cost = run.record.costs.get(&guard.name)?;
+            let column = best_column(run, &guard.name)?;
+            let auroc = |role| match average(rows, &column, role) {
+                Some(row) => format!("{:.1}", 100.0 * row.value),
+                None => "–".to_owned(),
+            };
+            let counts = [
+                cost.unet_evaluations,
+                cost.unet_gradients,
+                cost.classifier_evaluations,
+                cost.classifier_gradients,
+            ];
+            let mut cells = vec![guard.name.clone()];
+            cells.extend(counts.map(|count| format!("{count:.1}")));
+            cells.push(format!("{:.2}", 1.0 / cost.seconds.max(1e-9)));
+            cells.extend([auroc(Role::Near), auroc(Role::Far)]);
+            Some(Line::Row(
+                cells
+                    .into_iter()
+                    .map(|text| vec![Part::plain(text)])
+                    .collect(),
+            ))
+        })
+        .collect();
+    Sheet {
+        title: String::new(),
+        columns,
+        lines,
+        notes: vec![format!(
+            "inversion and synthesis as if the setting ran alone, comparing apart; device {}, one worker of {}, as measured \
+             when it was computed; AUROC of the similarity that is best on validation data",
+            run.record.device, run.record.threads
+        )],
+    }
+}
+
+/// The average AUROC of a row over the sets of a role.
+pub(super) fn average<'a>(
+    rows: &'a [MetricRow],
+    method: &str,
+    role: Role,
+) -> Option<&'a MetricRow> {
+    rows.iter().find(|row| {
+        row.method == method
+            && row.role == role
+            && row.set == MetricRow::AVERAGE
+            && row.metric == Metric::Auroc
+    })
+}

@@ -1,0 +1,63 @@
+//! What outputs cost when they were computed: rows through the networks, and time.
+
+use std::ops::AddAssign;
+
+use diffguard_guidance::Cost;
+use serde::{Deserialize, Serialize};
+
+use crate::store::Output;
+
+/// Rows and seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Rows through the networks.
+    pub cost: Cost,
+    /// Seconds of one worker.
+    pub seconds: f64,
+}
+
+impl Spent {
+    /// What a stored output cost.
+    pub fn of(output: &Output) -> Self {
+        Self {
+            cost: output.cost,
+            seconds: output.seconds,
+        }
+    }
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.seconds += other.seconds;
+    }
+}
+
+/// What a guard costs an image, its inversion included, as if it ran alone. Comparing is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuardCost {
+    /// U-Net evaluations: rows forward.
+    pub unet_evaluations: f64,
+    /// Rows through the U-Net backward.
+    pub unet_gradients: f64,
+    /// Classifier evaluations: rows forward.
+    pub classifier_evaluations: f64,
+    /// Rows through the classifier backward.
+    pub classifier_gradients: f64,
+    /// Seconds of one worker.
+    pub seconds: f64,
+}
+
+impl GuardCost {
+    /// The mean over `images`.
+    pub fn mean(spent: Spent, images: usize) -> Self {
+        let each = |rows: u64| rows as f64 / images.max(1) as f64;
+        Self {
+            unet_evaluations: each(spent.cost.unet_rows),
+            unet_gradients: each(spent.cost.unet_gradient_rows),
+            classifier_evaluations: each(spent.cost.classifier_rows),
+            classifier_gradients: each(spent.cost.classifier_gradient_rows),
+            seconds: spent.seconds / images.max(1) as f64,
+        }
+    }
+}
