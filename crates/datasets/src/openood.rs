@@ -4,7 +4,6 @@
 //! hand, else from OpenOOD's own or from a user's folder, by list name.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::benchmark::{AnySet, LeftOut, OpenBenchmark, OpenOodSet, Role, Shelf, Source};
@@ -37,7 +36,7 @@ struct Spec {
     ood_val: &'static [Listed],
     id_test: Listed,
     ood_test: &'static [(Role, Listed)],
-    /// Whether small grey sets at hand are added as extra far sets.
+    /// Whether small grey sets at hand are shown beside it.
     extras: bool,
 }
 
@@ -303,7 +302,6 @@ impl Spec {
             match opening.set(listed)? {
                 Ok(set) => ood_test.push(OpenOodSet {
                     role: *role,
-                    extra: false,
                     set: set.unlabelled(),
                 }),
                 Err(reason) => left_out.push(self.leave_out(listed, role.name(), reason)),
@@ -359,18 +357,11 @@ fn halves_of(dataset: &str, list: &str) -> &'static [Half] {
 impl Opening<'_> {
     /// A set without which there is no benchmark.
     fn needed(&mut self, listed: &Listed) -> Result<AnySet> {
-        self.set(listed)?.map_err(|reason| Error::Missing {
-            what: format!("{} ({reason})", listed.dataset),
-            looked: self
-                .shelf
-                .dirs
-                .data
-                .iter()
-                .chain([&self.shelf.dirs.cache])
-                .map(|dir| dir.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-            mend: command(&[listed.dataset]),
+        // Says where it was looked for, and how to get it.
+        self.shelf.find(listed.dataset)?;
+        self.set(listed)?.map_err(|reason| Error::Invalid {
+            what: listed.dataset.into(),
+            problem: reason,
         })
     }
 
@@ -416,16 +407,16 @@ impl Opening<'_> {
 
     /// Grey sets that are in no published table.
     fn extras(&self, ood: &mut Vec<OpenOodSet>, left_out: &mut Vec<LeftOut>) -> Result<()> {
-        let dirs = &self.shelf.dirs;
-        let dirs: Vec<PathBuf> = dirs.data.iter().chain([&dirs.cache]).cloned().collect();
-        match fashion_mnist::load_test(&dirs) {
-            Ok(set) => ood.push(self.extra(&set, "fashion-mnist")?),
+        let name = "fashion-mnist";
+        let found = self.shelf.find(name);
+        match found.and_then(|found| fashion_mnist::load_test(&found.paths)) {
+            Ok(set) => ood.push(self.extra(&set, name)?),
             Err(Error::Missing { .. }) => left_out.push(LeftOut {
-                name: "fashion-mnist".into(),
-                dataset: "fashion-mnist".into(),
-                role: "far, extra",
+                name: name.into(),
+                dataset: name.into(),
+                role: Role::Extra.name(),
                 reason: Presence::Missing.to_string(),
-                command: command(&["fashion-mnist"]),
+                command: command(&[name]),
             }),
             Err(error) => return Err(error),
         }
@@ -449,8 +440,7 @@ impl Opening<'_> {
         let (labels, ids) = (set.labels.clone(), set.ids.clone());
         let set = ImageSet::new(name, shape, pixels, labels, ids)?.unlabelled();
         Ok(OpenOodSet {
-            role: Role::Far,
-            extra: true,
+            role: Role::Extra,
             set: AnySet::Memory(set),
         })
     }

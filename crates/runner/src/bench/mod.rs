@@ -143,6 +143,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         experiment.check_row(row)?;
     }
     let data = Data::new(&root, root.data())?;
+    data.weights(&experiment, &root, options.missing, stop)?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
     let benchmark = load_benchmark(&experiment, &data, options, stop)?;
     let networks = Networks {

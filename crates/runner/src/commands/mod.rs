@@ -41,7 +41,7 @@ use crate::{Error, Result};
 
 /// Folders in which data sets are looked for, in order: the given one, those of `DIFFGUARD_DATA` (divided as in
 /// `PATH`), Debian's.
-pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
+fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
     let environment = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
     let environment = std::env::split_paths(&environment).filter(|dir| !dir.as_os_str().is_empty());
     given
