@@ -213,7 +213,8 @@ fn load_diffusion(
     let schedule_config: ScheduleConfig = schedule
         .try_into()
         .map_err(|error| Error::file(&path, error))?;
-    if unet.num_classes() != classes {
+    // One without classes can still be guided by the classifier.
+    if unet.num_classes() != classes && unet.num_classes() != 0 {
         return Err(Error::file(
             &path,
             format!(
