@@ -2,6 +2,7 @@
 
 mod memory;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -46,10 +47,13 @@ fn main() -> ExitCode {
 
 fn test(arguments: &[String]) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let passed_over = std::env::temp_dir().join(format!("passed-over-{}", std::process::id()));
     let status = Command::new(cargo)
         .args(["test", "--release", "--workspace"])
         .args(arguments)
+        .env("DIFFGUARD_PASSED_OVER", &passed_over)
         .status();
+    tell_passed_over(&passed_over);
     match status {
         Ok(status) => ExitCode::from(
             status
@@ -62,4 +66,17 @@ fn test(arguments: &[String]) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Says which tests ran without the large data that they read, from the list at `path`, which the tests wrote.
+fn tell_passed_over(path: &Path) {
+    let Ok(list) = std::fs::read_to_string(path) else {
+        return;
+    };
+    // A list that stays behind in the folder for such files harms nobody.
+    let _ = std::fs::remove_file(path);
+    eprintln!(
+        "\n{list}These tests read data that the repository does not have. With DIFFGUARD_DATA=FOLDER[:FOLDER...] they \
+         run on it (`cargo xtask datasets` says what there is, `fetch` gets it)."
+    );
 }

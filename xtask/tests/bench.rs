@@ -218,6 +218,93 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
 
 #[cfg(unix)]
 #[test]
+fn merged_shards_are_the_whole_run() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("whole").status.success());
+    for of in [1, 2, 5] {
+        let folders: Vec<String> = (1..=of).map(|i| format!("part-{i}-of-{of}")).collect();
+        for (i, folder) in folders.iter().enumerate() {
+            let shard = format!("{}/{of}", i + 1);
+            let run = clone.run(&["bench", "small", "--out", folder, "--shard", &shard]);
+            assert!(run.status.success(), "{}", stderr(&run));
+        }
+        let out = format!("merged-{of}");
+        let mut arguments = vec!["merge", "--out", &out];
+        arguments.extend(folders.iter().map(String::as_str));
+        let merged = clone.run(&arguments);
+        assert!(merged.status.success(), "{}", stderr(&merged));
+        assert!(
+            results(&clone, &out) == results(&clone, "whole"),
+            "{of} shards"
+        );
+        if of == 2 {
+            assert_fails(
+                &clone.run(&["merge", "--out", "half", &folders[0]]),
+                &["2/2", "--shard"],
+            );
+        }
+    }
+    assert_fails(
+        &clone.run(&["merge", "--out", "mixed", "part-1-of-2", "part-2-of-5"]),
+        &["part-2-of-5", "differs"],
+    );
+    assert_fails(
+        &clone.run(&["merge", "--out", "none", "whole"]),
+        &["no finished shard"],
+    );
+}
+
+#[test]
+fn a_sweep_is_one_run_and_shares_what_its_cells_share() {
+    let sweep = format!("{EXPERIMENT}\n[[vary]]\n'guard.free.guidance.scale' = [1.5, 2.0, 4.0]\n");
+    let clone = Clone::new(&sweep);
+    let run = clone.bench("out");
+    assert!(run.status.success(), "{}", stderr(&run));
+    let count = |stage: &str| {
+        let files = fs::read_dir(clone.path("out/store").join(stage)).unwrap();
+        files.flatten().count()
+    };
+    // One inversion whatever the number of cells; syntheses: the reconstruction, three cells, and the oracle of one,
+    // which is the cell itself in units whose predictions are all right.
+    let plain = Clone::new(EXPERIMENT);
+    assert!(plain.bench("out").status.success());
+    let without = fs::read_dir(plain.path("out/store/invert")).unwrap();
+    let inversions = count("invert");
+    assert_eq!(inversions, without.flatten().count());
+    let syntheses = count("synthesise");
+    assert!(
+        syntheses > 4 * inversions && syntheses <= 5 * inversions,
+        "{syntheses}"
+    );
+    let table = fs::read_to_string(clone.path("out/table.md")).unwrap();
+    assert!(table.contains("diffguard-free[scale=1.5]/"), "{table}");
+}
+
+#[test]
+fn tables_are_made_again_from_stored_scores_byte_for_byte() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("out").status.success());
+    let names = [
+        "metrics.csv",
+        "table.md",
+        "table.tex",
+        "auroc.svg",
+        "roc.png",
+    ];
+    let read = |folder: &str| names.map(|name| fs::read(clone.path(folder).join(name)).unwrap());
+    let before = read("out");
+    names
+        .iter()
+        .for_each(|name| fs::remove_file(clone.path("out").join(name)).unwrap());
+    // Without a network: the weights are gone.
+    fs::remove_dir_all(clone.path("assets")).unwrap();
+    let again = clone.run(&["tables", "out"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(read("out") == before);
+    assert_fails(&clone.run(&["tables", "nothing"]), &["no run `nothing`"]);
+}
+
+#[test]
 fn ctrl_c_is_a_clean_end() {
     let clone = Clone::new(EXPERIMENT);
     let child = clone.spawn("out");

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::fetch::DataDirs;
+use crate::fetch::{DataDirs, Found};
 use crate::hash::Fields;
 use crate::listed::ListedSet;
 use crate::manifest::Manifest;
@@ -19,6 +19,8 @@ pub enum Role {
     Near,
     /// Another domain.
     Far,
+    /// No part of the published benchmark: shown beside it, and in none of its means.
+    Extra,
 }
 
 impl Role {
@@ -27,6 +29,7 @@ impl Role {
         match self {
             Self::Near => "near",
             Self::Far => "far",
+            Self::Extra => "extra",
         }
     }
 }
@@ -34,10 +37,8 @@ impl Role {
 /// An out-of-distribution test set.
 #[derive(Clone, Debug)]
 pub struct OodSet {
-    /// Near or far.
+    /// Near, far or beside the benchmark.
     pub role: Role,
-    /// Whether it is no part of the published benchmark: shown beside it, and in none of its means.
-    pub extra: bool,
     /// The images, without labels.
     pub set: ImageSet,
 }
@@ -49,7 +50,7 @@ pub struct LeftOut {
     pub name: String,
     /// Its data set in the manifest.
     pub dataset: String,
-    /// What it is for: `near`, `far`, `validation`.
+    /// What it is for: `near`, `far`, `extra`, `validation`.
     pub role: &'static str,
     /// Why it is not there.
     pub reason: String,
@@ -145,6 +146,17 @@ pub struct Shelf<'a> {
     pub dirs: &'a DataDirs,
 }
 
+impl Shelf<'_> {
+    /// Where all of a data set or checkpoint is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DataDirs::find`].
+    pub fn find(&self, name: &str) -> Result<Found> {
+        self.dirs.find(self.manifest, name)
+    }
+}
+
 /// A set in memory or on disk.
 #[derive(Clone, Debug)]
 pub enum AnySet {
@@ -221,8 +233,6 @@ impl AnySet {
 pub struct OpenOodSet {
     /// Near or far.
     pub role: Role,
-    /// See [`OodSet::extra`].
-    pub extra: bool,
     /// The images, without labels.
     pub set: AnySet,
 }
@@ -294,7 +304,6 @@ impl OpenBenchmark {
         let test = self.ood_test.iter().map(|ood| {
             Ok(OodSet {
                 role: ood.role,
-                extra: ood.extra,
                 set: ood.set.load()?,
             })
         });
@@ -331,7 +340,6 @@ impl From<Benchmark> for OpenBenchmark {
                 .into_iter()
                 .map(|ood| OpenOodSet {
                     role: ood.role,
-                    extra: ood.extra,
                     set: AnySet::Memory(ood.set),
                 })
                 .collect(),

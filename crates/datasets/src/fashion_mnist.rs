@@ -75,15 +75,15 @@ pub(crate) const TEST_LABELS: PublishedFile = PublishedFile {
 
 /// Reads the 60,000 training images, labels 0 to 9, ids `fashion-mnist/train/00000` onward.
 ///
-/// The files are looked for in `dirs`, in order, as `<dir>/fashion-mnist/<name>` and `<dir>/<name>`, gzipped under
-/// their published names or unpacked without the `.gz`.
+/// `places` are the files themselves or folders that hold them, gzipped under their published names or unpacked
+/// without the `.gz`.
 ///
 /// # Errors
 ///
 /// [`Error::Missing`] says what to get and where to put it; [`Error::Checksum`] and [`Error::Format`] name the
 /// file that is not as published.
-pub fn load_train(dirs: &[PathBuf]) -> Result<ImageSet> {
-    let (images, labels) = (TRAIN_IMAGES.find(dirs)?, TRAIN_LABELS.find(dirs)?);
+pub fn load_train(places: &[PathBuf]) -> Result<ImageSet> {
+    let (images, labels) = (TRAIN_IMAGES.find(places)?, TRAIN_LABELS.find(places)?);
     let images = idx::parse(&images.0, &images.1, 3)?;
     let labels = idx::parse(&labels.0, &labels.1, 1)?;
     image_set("fashion-mnist-train", images, labels, train_id)
@@ -94,8 +94,8 @@ pub fn load_train(dirs: &[PathBuf]) -> Result<ImageSet> {
 /// # Errors
 ///
 /// As [`load_train`].
-pub fn load_test(dirs: &[PathBuf]) -> Result<ImageSet> {
-    let (images, labels) = (TEST_IMAGES.find(dirs)?, TEST_LABELS.find(dirs)?);
+pub fn load_test(places: &[PathBuf]) -> Result<ImageSet> {
+    let (images, labels) = (TEST_IMAGES.find(places)?, TEST_LABELS.find(places)?);
     let images = idx::parse(&images.0, &images.1, 3)?;
     let labels = idx::parse(&labels.0, &labels.1, 1)?;
     image_set("fashion-mnist-test", images, labels, test_id)
@@ -103,33 +103,29 @@ pub fn load_test(dirs: &[PathBuf]) -> Result<ImageSet> {
 
 impl PublishedFile {
     /// Finds the file, checks that it is the published one and unpacks it; gives its path and its IDX bytes.
-    fn find(&self, dirs: &[PathBuf]) -> Result<(PathBuf, Vec<u8>)> {
-        let path = self.locate(dirs)?;
+    fn find(&self, places: &[PathBuf]) -> Result<(PathBuf, Vec<u8>)> {
+        let path = self.locate(places)?;
         let bytes = fs::read(&path).map_err(Error::io(&path, "read the file"))?;
         let content = self.unpack_checked(&path, &bytes)?;
         Ok((path, content))
     }
 
-    /// The first place in `dirs` that has the file.
-    fn locate(&self, dirs: &[PathBuf]) -> Result<PathBuf> {
+    /// The first of `places` that is the file or holds it.
+    fn locate(&self, places: &[PathBuf]) -> Result<PathBuf> {
         let plain = self.name.trim_end_matches(".gz");
-        let places = dirs.iter().flat_map(|dir| {
-            let own = dir.join("fashion-mnist");
-            [
-                own.join(self.name),
-                dir.join(self.name),
-                own.join(plain),
-                dir.join(plain),
-            ]
+        let of_name = |path: &PathBuf| path.ends_with(self.name) || path.ends_with(plain);
+        let files = places.iter().flat_map(|place| match of_name(place) {
+            true => vec![place.clone()],
+            false => vec![place.join(self.name), place.join(plain)],
         });
-        places
+        files
             .into_iter()
             .find(|path| path.is_file())
             .ok_or_else(|| Error::Missing {
                 what: format!("Fashion-MNIST's {}", self.name),
-                looked: dirs
+                looked: places
                     .iter()
-                    .map(|dir| dir.display().to_string())
+                    .map(|place| place.display().to_string())
                     .collect::<Vec<_>>()
                     .join(", "),
                 mend: format!(
@@ -137,13 +133,9 @@ impl PublishedFile {
                  dataset-fashion-mnist (it puts the file into /usr/share/datasets/fashion-mnist)",
                     name = self.name,
                     md5 = self.md5,
-                    place = dirs.first().map_or_else(
-                        || "a folder that is given as data folder".into(),
-                        |dir| dir
-                            .join("fashion-mnist")
-                            .join(self.name)
-                            .display()
-                            .to_string()
+                    place = places.first().map_or_else(
+                        || "a folder fashion-mnist".into(),
+                        |place| place.join(self.name).display().to_string()
                     ),
                 ),
             })

@@ -31,6 +31,7 @@ pub mod loader;
 pub mod manifest;
 pub mod mat5;
 pub mod openood;
+mod ordered;
 pub mod parquet_images;
 pub mod quick;
 mod random;

@@ -4,15 +4,14 @@
 //! the one that is told. At most [`WINDOW`] pieces of [`PIECE`] pictures are under way for each thread, so that a slow
 //! consumer holds the threads back instead of filling the memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use crate::container::Container;
+use crate::ordered::{Limits, Turn, in_order};
 use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageSet, ImageShape, Result, decode};
 
@@ -199,63 +198,39 @@ impl<'a> Loader<'a> {
         order: &[usize],
         mut consume: impl FnMut(usize, Picture) -> Result<()>,
     ) -> Result<()> {
-        let pieces = order.len().div_ceil(PIECE);
-        let line = Line::new(self.threads * WINDOW);
-        thread::scope(|scope| {
-            // However this ends, the threads are told.
-            let _stop = Stop(&line);
-            let (send, receive) = channel();
-            for _ in 0..self.threads.min(pieces) {
-                let (send, line) = (send.clone(), &line);
-                scope.spawn(move || self.work(order, line, &send));
-            }
-            drop(send);
-            let mut waiting = BTreeMap::new();
-            for piece in 0..pieces {
-                let pictures = loop {
-                    if let Some(pictures) = waiting.remove(&piece) {
-                        break pictures;
-                    }
-                    // Every thread sends what it took, so this one comes.
-                    if let Ok((arrived, pictures)) = receive.recv() {
-                        waiting.insert(arrived, pictures);
-                    }
-                };
-                let places = &order[piece * PIECE..];
-                let pictures: Vec<Result<Picture>> = pictures;
-                for (&place, picture) in places.iter().zip(pictures) {
-                    consume(place, picture?)?;
-                }
-                line.consumed();
-            }
-            Ok(())
-        })
+        let pieces: Vec<&[usize]> = order.chunks(PIECE).collect();
+        let under_way = Limits {
+            threads: self.threads,
+            window: self.threads * WINDOW,
+        };
+        in_order(
+            pieces.len(),
+            under_way,
+            |piece, turn| self.piece(pieces[piece], turn),
+            |piece, pictures| {
+                let mut both = pieces[piece].iter().zip(pictures);
+                both.try_for_each(|(&place, picture)| consume(place, picture?))
+            },
+        )
     }
 
-    /// A thread: takes pieces until there are no more.
-    fn work(&self, order: &[usize], line: &Line, send: &Sender<(usize, Vec<Result<Picture>>)>) {
-        let pieces = order.len().div_ceil(PIECE);
+    /// The pictures at some places.
+    fn piece(&self, places: &[usize], turn: Turn<'_>) -> Vec<Result<Picture>> {
         let read = |place: &usize| self.container.read_index(self.files[*place]);
-        while let Some((piece, turn)) = line.take(pieces) {
-            let places = &order[piece * PIECE..order.len().min((piece + 1) * PIECE)];
-            let pictures = if self.container.sequential() {
-                // In turn, so that the archive is passed through once.
-                let bytes: Vec<_> = places.iter().map(read).collect();
-                drop(turn);
-                let both = places.iter().zip(bytes);
-                both.map(|(&place, bytes)| self.picture(place, &bytes?))
-                    .collect()
-            } else {
-                drop(turn);
-                places
-                    .iter()
-                    .map(|place| self.picture(*place, &read(place)?))
-                    .collect()
-            };
-            if send.send((piece, pictures)).is_err() {
-                return;
-            }
+        if self.container.sequential() {
+            // In turn, so that the archive is passed through once.
+            let bytes: Vec<_> = places.iter().map(read).collect();
+            drop(turn);
+            let both = places.iter().zip(bytes);
+            return both
+                .map(|(&place, bytes)| self.picture(place, &bytes?))
+                .collect();
         }
+        drop(turn);
+        places
+            .iter()
+            .map(|place| self.picture(*place, &read(place)?))
+            .collect()
     }
 
     /// Decodes and transforms.
@@ -269,71 +244,5 @@ impl<'a> Loader<'a> {
             let mend = "please report it with the file; download it again meanwhile";
             Err(Error::format(path, entry, "the decoder broke down", mend))
         })
-    }
-}
-
-/// Whose turn it is.
-struct Line {
-    state: Mutex<State>,
-    moved: Condvar,
-    window: usize,
-}
-
-struct State {
-    next: usize,
-    consumed: usize,
-    stopped: bool,
-}
-
-impl Line {
-    fn new(window: usize) -> Self {
-        Self {
-            state: Mutex::new(State {
-                next: 0,
-                consumed: 0,
-                stopped: false,
-            }),
-            moved: Condvar::new(),
-            window,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    /// The next piece, as soon as it is within the window, and the turn, which others wait for until it is dropped;
-    /// `None` at the end.
-    fn take(&self, pieces: usize) -> Option<(usize, MutexGuard<'_, State>)> {
-        let mut state = self.lock();
-        while !state.stopped && state.next < pieces && state.next >= state.consumed + self.window {
-            state = self
-                .moved
-                .wait(state)
-                .unwrap_or_else(|broken| broken.into_inner());
-        }
-        if state.stopped || state.next >= pieces {
-            return None;
-        }
-        let piece = state.next;
-        state.next += 1;
-        Some((piece, state))
-    }
-
-    fn consumed(&self) {
-        self.lock().consumed += 1;
-        self.moved.notify_all();
-    }
-}
-
-/// Ends the line when dropped.
-struct Stop<'a>(&'a Line);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.lock().stopped = true;
-        self.0.moved.notify_all();
     }
 }

@@ -1,64 +1,30 @@
 //! The benchmarks of OpenOOD, on the data that `DIFFGUARD_DATA` has (several folders are divided by `:`); what is not
 //! at hand is passed over aloud.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use diffguard_datasets::benchmark::{self, AnySet, OpenBenchmark, Shelf};
-use diffguard_datasets::fetch::DataDirs;
+use common::shelf::{at_hand, or_passed_over, with_shelf};
+use diffguard_datasets::benchmark::{self, AnySet, OpenBenchmark, Role};
+use diffguard_datasets::cifar::{Part, load_cifar10};
+use diffguard_datasets::listed::{ListedSet, open_archive};
 use diffguard_datasets::lists::Lists;
-use diffguard_datasets::manifest::Manifest;
-use diffguard_datasets::{Error, OUT_OF_DISTRIBUTION, Result, hash};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn with_shelf<T>(data: Vec<PathBuf>, cache: &Path, act: impl FnOnce(&Shelf<'_>) -> T) -> T {
-    let manifest = Manifest::read(&root().join("datasets.toml")).unwrap();
-    let dirs = DataDirs {
-        data,
-        cache: cache.to_path_buf(),
-    };
-    let assets = root().join("assets");
-    act(&Shelf {
-        assets: &assets,
-        manifest: &manifest,
-        dirs: &dirs,
-    })
-}
-
-fn at_hand() -> Vec<PathBuf> {
-    let given = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
-    let given = std::env::split_paths(&given).filter(|path| !path.as_os_str().is_empty());
-    given
-        .chain([PathBuf::from("/usr/share/datasets")])
-        .collect()
-}
+use diffguard_datasets::transforms::Preprocess;
+use diffguard_datasets::{OUT_OF_DISTRIBUTION, Result, hash};
 
 fn open(name: &str) -> Option<OpenBenchmark> {
-    let cache = tempfile::tempdir().unwrap();
-    match with_shelf(at_hand(), cache.path(), |shelf| {
-        benchmark::open(name, shelf)
-    }) {
-        Err(Error::Missing { what, .. }) => {
-            eprintln!("PASSED OVER {name}: {what} is not at hand");
-            None
-        }
-        opened => Some(opened.expect("what is at hand is whole")),
-    }
+    let opened = with_shelf(at_hand(), |shelf| benchmark::open(name, shelf));
+    or_passed_over(name, opened)
 }
 
 #[test]
 fn without_data_the_command_is_told() {
-    let empty = tempfile::tempdir().unwrap();
     for (name, command) in [
         ("cifar10-v1", "cargo xtask fetch cifar10"),
-        ("imagenet-v1.5", "cargo xtask fetch imagenet-1k-val"),
+        ("imagenet-v1.5", "put it into the data folder"),
     ] {
-        let error = with_shelf(Vec::new(), empty.path(), |shelf| {
-            benchmark::open(name, shelf)
-        });
+        let error = with_shelf(Vec::new(), |shelf| benchmark::open(name, shelf));
         let text = error.unwrap_err().to_string();
         assert!(text.contains(command), "{text}");
     }
@@ -118,14 +84,7 @@ fn cifar10_from_the_npm_package_is_the_official_one() {
         }
     }
     assert_eq!(by_name.len(), 10_000);
-    use diffguard_datasets::cifar::{Part, load_cifar10};
-    let test = match load_cifar10(&at_hand(), Part::Test) {
-        // An archive is enough for the benchmark.
-        Err(diffguard_datasets::Error::Missing { .. }) => {
-            return eprintln!("CIFAR-10 is not unpacked: the published checksum is PASSED OVER");
-        }
-        loaded => loaded.expect("the files are whole"),
-    };
+    let test = with_shelf(at_hand(), |shelf| load_cifar10(shelf, Part::Test)).unwrap();
     let records: Vec<u8> = test
         .ids
         .iter()
@@ -153,7 +112,7 @@ fn sets_at_hand_and_sets_left_out_are_the_whole_benchmark() {
     let mut names: Vec<&str> = opened
         .ood_test
         .iter()
-        .filter(|ood| !ood.extra)
+        .filter(|ood| ood.role != Role::Extra)
         .map(|ood| ood.set.name())
         .chain(opened.left_out.iter().map(|set| set.name.as_str()))
         .chain(opened.ood_val.iter().map(AnySet::name))
@@ -173,7 +132,7 @@ fn sets_at_hand_and_sets_left_out_are_the_whole_benchmark() {
     for set in &opened.left_out {
         assert!(set.command.contains(&set.dataset) && !set.reason.is_empty());
     }
-    let extra = opened.ood_test.iter().filter(|ood| ood.extra);
+    let extra = opened.ood_test.iter().filter(|ood| ood.role == Role::Extra);
     for ood in extra {
         let set = ood.set.limit(50, 0).load().unwrap();
         assert_eq!((set.shape.channels, set.shape.height), (3, 32));
@@ -195,24 +154,15 @@ fn limits_take_the_same_images_before_and_after_decoding() -> Result<()> {
 
 #[test]
 fn tiny_imagenet_validation_decodes_fully() {
-    let data = at_hand();
-    if !data.iter().any(|dir| dir.join("tin_val.tar").exists()) {
-        return eprintln!("PASSED OVER: tin_val.tar is not at hand");
-    }
-    let cache = tempfile::tempdir().unwrap();
-    with_shelf(data, cache.path(), |shelf| {
-        let item = shelf.manifest.item("tiny-imagenet").unwrap();
-        let diffguard_datasets::fetch::Presence::Present(found) =
-            shelf.dirs.presence(&item).unwrap()
-        else {
-            panic!("it is there");
+    with_shelf(at_hand(), |shelf| {
+        let found = shelf.find("tiny-imagenet");
+        let Some(found) = or_passed_over("tiny-imagenet", found) else {
+            return;
         };
         let dataset = shelf.manifest.dataset("tiny-imagenet").unwrap();
-        let pictures = diffguard_datasets::listed::open_archive(dataset, &found, &[]).unwrap();
+        let pictures = open_archive(dataset, &found, &[]).unwrap();
         let list = Lists::open().unwrap().get("v1/cifar10/test_tin").unwrap();
-        let preprocess = diffguard_datasets::transforms::Preprocess::CIFAR;
-        let set =
-            diffguard_datasets::listed::ListedSet::new("tin", &list, pictures, preprocess).unwrap();
+        let set = ListedSet::new("tin", &list, pictures, Preprocess::CIFAR).unwrap();
         let images = set.decode(0..set.len()).unwrap();
         assert_eq!(images.len(), 8793);
         assert_eq!(images.ids[0], "tin/val/images/val_0.JPEG");

@@ -1,7 +1,7 @@
 //! Checkpoints that others publish: what they are, in a record beside ours, while the file itself stays where the user
 //! has put it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,7 @@ use crate::Error;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedRecord<Network> {
-    /// Names that the file goes by, the publisher's first.
-    pub files: Vec<String>,
-    /// Its SHA-256.
+    /// The SHA-256 of its file.
     pub sha256: String,
     /// Where it comes from.
     pub source: String,
@@ -43,40 +41,6 @@ impl<Network: serde::de::DeserializeOwned> PublishedRecord<Network> {
             path: path.to_owned(),
             what: error.to_string(),
         })
-    }
-
-    /// The checkpoint's file: under any of its names in one of `dirs`, or in their folders `weights` and
-    /// `checkpoints`.
-    ///
-    /// # Errors
-    /// [`Error::Record`] says what to get and where to put it; `path` is the record's.
-    pub fn locate(&self, path: &Path, dirs: &[PathBuf]) -> Result<PathBuf, Error> {
-        let places = dirs.iter().flat_map(|dir| {
-            ["", "weights", "checkpoints"]
-                .into_iter()
-                .flat_map(move |folder| {
-                    self.files
-                        .iter()
-                        .map(move |file| dir.join(folder).join(file))
-                })
-        });
-        places
-            .into_iter()
-            .find(|place| place.is_file())
-            .ok_or_else(|| {
-                let looked: Vec<String> =
-                    dirs.iter().map(|dir| dir.display().to_string()).collect();
-                Error::Record {
-                    path: path.to_owned(),
-                    what: format!(
-                        "its file {} is not in {} (nor in their folders weights and checkpoints); download {} into one \
-                         of them, or name the folder that has it with --data or DIFFGUARD_DATA",
-                        self.files.join(" or "),
-                        looked.join(", "),
-                        self.source
-                    ),
-                }
-            })
     }
 }
 

@@ -9,10 +9,12 @@ mod case;
 mod compare;
 mod error;
 mod files;
+mod large;
 mod procedural;
 
 pub use case::{Case, TensorData, Values};
 pub use compare::{EXCEPTED, Fault, Kind, Produced, verify};
 pub use error::{Error, Result};
 pub use files::{assert_folder, case_files};
+pub use large::{data_folders, large_file, passed_over};
 pub use procedural::{key_hash, procedural, procedural_uniform};

@@ -106,7 +106,7 @@ fn row(record: &StringRecord) -> Result<MetricRow> {
         experiment: text(0).to_owned(),
         method: text(1).to_owned(),
         set: text(2).to_owned(),
-        role: field(record, 3, "`near` or `far`")?,
+        role: field(record, 3, "`near`, `far` or `extra`")?,
         metric: field(record, 4, "the name of a metric, such as `auroc`")?,
         value: field(record, 5, "a number")?,
         ci_low: optional(6)?,
@@ -167,7 +167,7 @@ mod tests {
             .to_string();
         assert_eq!(
             error,
-            "line 2, column `role`: `close` is not `near` or `far`"
+            "line 2, column `role`: `close` is not `near`, `far` or `extra`"
         );
         let error = from_csv(text.replace("n_ood", "ood").as_bytes()).unwrap_err();
         assert!(matches!(error, Error::Header { .. }));

@@ -14,7 +14,7 @@ pub struct MetricRow {
     pub method: String,
     /// The out-of-distribution set's name, or [`MetricRow::AVERAGE`] for the mean over the role's sets.
     pub set: String,
-    /// Whether the set is near to or far from the in-distribution set.
+    /// Whether the set is near to or far from the in-distribution set, or stands beside the benchmark.
     pub role: Role,
     /// Which metric `value` is.
     pub metric: Metric,
@@ -35,7 +35,8 @@ impl MetricRow {
     pub const AVERAGE: &str = "average";
 }
 
-/// How far an out-of-distribution set is from the in-distribution set, as OpenOOD sorts them.
+/// How far an out-of-distribution set is from the in-distribution set, as OpenOOD sorts them; or that it is none of a
+/// benchmark's sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -43,25 +44,29 @@ pub enum Role {
     Near,
     /// Pictures of another kind.
     Far,
+    /// Shown beside the benchmark, and in no average.
+    Extra,
 }
 
 impl Role {
     /// All roles, in the order in which tables and plots show them.
-    pub const ALL: [Self; 2] = [Self::Near, Self::Far];
+    pub const ALL: [Self; 3] = [Self::Near, Self::Far, Self::Extra];
 
-    /// The name in files: `near` or `far`.
+    /// The name in files: `near`, `far` or `extra`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Near => "near",
             Self::Far => "far",
+            Self::Extra => "extra",
         }
     }
 
-    /// The name in headings: `near-OOD` or `far-OOD`.
+    /// The name in headings: `near-OOD`, `far-OOD` or `extra`.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Near => "near-OOD",
             Self::Far => "far-OOD",
+            Self::Extra => "extra",
         }
     }
 }
@@ -159,7 +164,7 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.name() == name)
-            .ok_or(UnknownName("`near` or `far`"))
+            .ok_or(UnknownName("`near`, `far` or `extra`"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -46,14 +47,22 @@ pub struct Accuracy {
 /// Counts the images on which the network is right, `UNIT` at a time, as many units at once as there are threads.
 ///
 /// # Errors
-/// When the device gives back no predictions.
-pub fn count_correct(network: &dyn Classifier, set: &ImageSet, device: &Device) -> Result<usize> {
+/// When the device gives back no predictions; [`Error::Stopped`].
+pub fn count_correct(
+    network: &dyn Classifier,
+    set: &ImageSet,
+    device: &Device,
+    stop: &AtomicBool,
+) -> Result<usize> {
     let mut units: Vec<Range<usize>> = (0..set.len())
         .step_by(UNIT)
         .map(|first| first..(first + UNIT).min(set.len()))
         .collect();
     let shape = set.shape;
     let counts = parallel::each(&mut units, |unit| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
         let dims = [unit.len(), shape.channels, shape.height, shape.width];
         let images = TensorData::new(set.signed(unit.clone()), dims);
         let logits = network.logits(Tensor::from_data(images, device));
@@ -85,9 +94,10 @@ pub fn measure(
     device: &Device,
     (model, weights_sha256): (&str, &str),
     command: String,
+    stop: &AtomicBool,
 ) -> Result<Accuracy> {
     let begun = Instant::now();
-    let correct = count_correct(network, set, device)?;
+    let correct = count_correct(network, set, device, stop)?;
     Ok(Accuracy {
         model: model.to_owned(),
         dataset: set.name.clone(),

@@ -250,7 +250,9 @@ impl Watched<'_> {
         match self.parts[done.part].split {
             Split::IdVal => Place::IdValidation,
             Split::OodVal => Place::OodValidation(done.part),
-            Split::Fit | Split::IdTest | Split::Near | Split::Far => Place::Elsewhere,
+            Split::Fit | Split::IdTest | Split::Near | Split::Far | Split::Extra => {
+                Place::Elsewhere
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use crate::Result;
 use crate::commands::{
-    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Model, Perf, PrepareQuick, Score,
-    Tables, Train, Verify,
+    Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Merge, Model, Perf, PrepareQuick,
+    Score, Tables, Train, Verify,
 };
 
 /// What the program can do.
@@ -13,6 +13,8 @@ use crate::commands::{
 pub enum Command {
     /// Run an experiment: scores, metrics, tables, plots and pictures
     Bench(Bench),
+    /// Bring the shards of a run together and write its tables
+    Merge(Merge),
     /// Score images by a finished benchmark; exits with 1 when one is out-of-distribution
     Score(Score),
     /// Bring data sets and checkpoints into the cache; goes on where an earlier fetch stopped
@@ -50,6 +52,7 @@ impl Command {
         match self {
             Self::Score(command) => return command.run(),
             Self::Bench(command) => command.run(),
+            Self::Merge(command) => command.run(),
             Self::Fetch(command) => command.run(),
             Self::Datasets(command) => command.run(),
             Self::Evaluate(command) => command.run(),

@@ -57,7 +57,7 @@ pub fn difference(scores: &Scores, method: &str, against: &str, set: &str) -> Re
 /// As [`difference`].
 pub fn differences(scores: &Scores, against: &str) -> Result<Vec<Difference>> {
     column(scores, against)?;
-    let sets: Vec<String> = [Split::Near, Split::Far]
+    let sets: Vec<String> = Split::OOD_TEST
         .into_iter()
         .flat_map(|split| scores.sets(split))
         .collect();
@@ -114,12 +114,12 @@ pub fn column<'a>(scores: &'a Scores, method: &str) -> Result<&'a [f64]> {
     })
 }
 
-/// Whether a test set is near or far.
+/// Whether a test set is near, far or beside the benchmark.
 ///
 /// # Errors
 /// When there is none of this name, with the nearest name or all of them.
 pub fn test_split(scores: &Scores, set: &str) -> Result<Split> {
-    let sets = [Split::Near, Split::Far].map(|split| (split, scores.sets(split)));
+    let sets = Split::OOD_TEST.map(|split| (split, scores.sets(split)));
     let found = sets.iter().find(|(_, sets)| sets.iter().any(|s| s == set));
     found.map(|(split, _)| *split).ok_or_else(|| {
         let names: Vec<&str> = sets

@@ -21,7 +21,11 @@ const METRICS: [(Metric, OodMetric); 5] = [
     (Metric::AuprOut, OodMetric::AuprOut),
 ];
 
-const ROLES: [(Role, Split); 2] = [(Role::Near, Split::Near), (Role::Far, Split::Far)];
+const ROLES: [(Role, Split); 3] = [
+    (Role::Near, Split::Near),
+    (Role::Far, Split::Far),
+    (Role::Extra, Split::Extra),
+];
 
 /// Every metric of every column on every test set, with bootstrap intervals, and the average of each role.
 ///
@@ -85,11 +89,12 @@ fn of_method(
     Ok(rows)
 }
 
-/// The mean over a role's sets. The sets share their in-distribution samples, so the interval's half widths are
+/// The mean over a role's sets; none for sets beside the benchmark, which have nothing in common. The sets share their in-distribution samples, so the interval's half widths are
 /// added as if the sets moved together: never narrower than the truth.
 fn averages(rows: &[MetricRow], role: Role) -> Vec<MetricRow> {
     METRICS
         .iter()
+        .filter(|_| role != Role::Extra)
         .filter_map(|(metric, _)| {
             let cells: Vec<&MetricRow> = rows.iter().filter(|row| row.metric == *metric).collect();
             let first = cells.first()?;
@@ -227,4 +232,53 @@ pub fn validation_auroc(method: &str, values: &[f64], scores: &Scores) -> Result
         sum += Ranking::new(method, &id, &scores.of(values, Split::OodVal, Some(set)))?.auroc();
     }
     Ok(sum / sets.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scores::Sample;
+
+    /// Two samples of each set; the method puts the sets apart by a hundredth each.
+    fn scores(sets: &[(Split, &str)]) -> Scores {
+        let samples = sets.iter().flat_map(|&(split, set)| {
+            [0, 1].map(|place| Sample {
+                split,
+                set: set.into(),
+                id: format!("{set}/{place}"),
+                label: -1,
+                predicted: 0,
+            })
+        });
+        let mut scores = Scores::new(samples.collect());
+        let values = (0..2 * sets.len()).map(|i| 1.0 - 0.01 * i as f64).collect();
+        scores.push("msp", values).unwrap();
+        scores
+    }
+
+    fn names(rows: &[MetricRow]) -> Vec<(Role, &str)> {
+        let auroc = rows.iter().filter(|row| row.metric == Metric::Auroc);
+        auroc.map(|row| (row.role, row.set.as_str())).collect()
+    }
+
+    #[test]
+    fn sets_beside_the_benchmark_are_in_no_average() {
+        let published = [(Split::IdTest, "id"), (Split::Far, "svhn")];
+        let more = [published.as_slice(), &[(Split::Extra, "digits")]].concat();
+        let rows = metrics("toy", &scores(&more), 10, 0).unwrap();
+        let far = [
+            (Role::Far, "svhn"),
+            (Role::Far, MetricRow::AVERAGE),
+            (Role::Extra, "digits"),
+        ];
+        assert_eq!(names(&rows), far);
+        let without = metrics("toy", &scores(&published), 10, 0).unwrap();
+        assert_eq!(rows[..without.len()], without);
+        // No far set at hand: no far average.
+        let alone = scores(&[(Split::IdTest, "id"), (Split::Extra, "digits")]);
+        let rows = metrics("toy", &alone, 10, 0).unwrap();
+        assert_eq!(names(&rows), [(Role::Extra, "digits")]);
+        let rows = envelope_rows("toy", "both", ["msp", "msp"], &alone).unwrap();
+        assert_eq!(names(&rows), [(Role::Extra, "digits")]);
+    }
 }

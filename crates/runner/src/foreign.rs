@@ -218,12 +218,11 @@ pub fn checked(
 /// # Errors
 /// As [`checked`]; when a row is called `name` already.
 pub fn beside(path: &Path, rows: &[Row], name: &str, stored: &Scores) -> Result<Scores> {
-    let is_test = |split| matches!(split, Split::IdTest | Split::Near | Split::Far);
-    let mut scores = stored.only(is_test)?;
+    let mut scores = stored.only(Split::is_test)?;
     let others: Vec<Sample> = stored
         .samples
         .iter()
-        .filter(|sample| !is_test(sample.split))
+        .filter(|sample| !sample.split.is_test())
         .cloned()
         .collect();
     let values = checked(path, rows, &scores.samples, &others)?;

@@ -40,6 +40,7 @@ pub mod record;
 mod root;
 pub mod score;
 mod scores;
+pub mod shard;
 pub mod spent;
 mod stages;
 mod store;

@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use diffguard_datasets::manifest::{Checkpoint, Manifest};
+use diffguard_datasets::manifest::Checkpoint;
 use diffguard_models::Classifier;
 use diffguard_models::checkpoint::{KeyMap, Source, file_sha256};
 use diffguard_models::described::DescribedClassifier;
 use diffguard_models::network::{ClassifierNetwork, WeightsRecord};
 
+use crate::data::Data;
 use crate::{Error, Result, Root};
-
-/// Folders of a data folder in which checkpoints are looked for.
-const FOLDERS: [&str; 3] = ["", "weights", "checkpoints"];
 
 /// A classifier that was found: what it is, and where its weights are.
 pub struct FoundClassifier {
@@ -29,13 +27,13 @@ pub struct FoundClassifier {
 }
 
 impl FoundClassifier {
-    /// Finds `model`: a checkpoint's name in datasets.toml (its file is looked for in `dirs`), a description or a
-    /// weights record (TOML), or a checkpoint file. A bare file is known by its SHA-256 in datasets.toml, or described
-    /// by `config`.
+    /// Finds `model`: a checkpoint's name in datasets.toml (its file is where `data` has it), a description or a weights
+    /// record (TOML), or a checkpoint file. A bare file is known by its SHA-256 in datasets.toml, or described by
+    /// `config`.
     ///
     /// # Errors
     /// When nothing is there, or nobody says which network a file belongs to.
-    pub fn find(model: &str, config: Option<&Path>, dirs: &[PathBuf], root: &Root) -> Result<Self> {
+    pub fn find(model: &str, config: Option<&Path>, data: &Data, root: &Root) -> Result<Self> {
         let path = Path::new(model);
         if let Some(config) = config {
             let mut described = DescribedClassifier::read(config)?;
@@ -48,7 +46,7 @@ impl FoundClassifier {
                 Err(_) => Self::described(DescribedClassifier::read(path)?),
             };
         }
-        let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
+        let manifest = &data.manifest;
         if path.is_file() {
             let sha256 = file_sha256(path)?;
             let known = manifest.checkpoint_of_sha256(&sha256);
@@ -81,16 +79,8 @@ impl FoundClassifier {
                 ),
             ));
         };
-        let path = locate(&checkpoint.file, dirs).ok_or_else(|| {
-            let looked: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-            Error::Setting(format!(
-                "`{model}` is not there: looked for {} in {}; download {} into one of them, or give --data DIR",
-                checkpoint.file,
-                looked.join(", "),
-                checkpoint.place
-            ))
-        })?;
-        checkpoint.checksum.check(&path, &checkpoint.place)?;
+        let found = data.find(model)?;
+        let path = found.paths.into_iter().next().unwrap_or_default();
         Ok(Self {
             name: model.to_owned(),
             keys: network.key_map(),
@@ -169,31 +159,4 @@ pub fn network(checkpoint: &Checkpoint, root: &Root) -> Result<Option<Classifier
         .map_err(|error| fault(error.to_string()))?;
     network.check().map_err(fault)?;
     Ok(Some(network))
-}
-
-/// A checkpoint's file in the data folders, also where a prefix stands before its name.
-fn locate(file: &str, dirs: &[PathBuf]) -> Option<PathBuf> {
-    for folder in dirs
-        .iter()
-        .flat_map(|dir| FOLDERS.map(|folder| dir.join(folder)))
-    {
-        if folder.join(file).is_file() {
-            return Some(folder.join(file));
-        }
-        let ending = format!("_{file}");
-        let mut others: Vec<PathBuf> = std::fs::read_dir(&folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                let name = path.file_name().map(|name| name.to_string_lossy());
-                name.is_some_and(|name| name.ends_with(&ending))
-            })
-            .collect();
-        others.sort();
-        if let Some(other) = others.into_iter().next() {
-            return Some(other);
-        }
-    }
-    None
 }

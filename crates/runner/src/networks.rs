@@ -1,8 +1,9 @@
 //! The networks of an experiment, loaded from their weights records.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
+use diffguard_datasets::manifest::Manifest;
 use diffguard_guidance::{Schedule, ScheduleConfig, SimilarityName, View};
 use diffguard_models::checkpoint::open_verified;
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
@@ -129,9 +130,11 @@ fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedCla
     let path = root.assets().join(name);
     if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
         let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
-        let dirs = root.data();
-        let dirs: Vec<PathBuf> = dirs.data.into_iter().chain([dirs.cache]).collect();
-        let source = open_verified(&record.locate(&path, &dirs)?, Some(&record.sha256))?;
+        let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
+        let found = root
+            .data()
+            .find(&manifest, published(&record, &path, &manifest)?)?;
+        let source = open_verified(&found.paths[0], Some(&record.sha256))?;
         let map = record.network.key_map();
         return Ok(LoadedClassifier {
             network: record.network.load_from(&source, &map, device)?,
@@ -154,6 +157,46 @@ fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedCla
     })
 }
 
+/// The name in datasets.toml of a published checkpoint, whose record is at `path`.
+fn published<'a>(
+    record: &PublishedRecord<ClassifierNetwork>,
+    path: &Path,
+    manifest: &'a Manifest,
+) -> Result<&'a str> {
+    let known = manifest.checkpoint_of_sha256(&record.sha256);
+    let known = known.ok_or_else(|| {
+        let sha256 = &record.sha256;
+        Error::file(
+            path,
+            format!("no checkpoint of datasets.toml has its sha256 {sha256}"),
+        )
+    })?;
+    Ok(&known.name)
+}
+
+/// The published checkpoints that `experiment` needs, by their names in datasets.toml.
+///
+/// # Errors
+/// When a record cannot be read, or datasets.toml does not know its checkpoint.
+pub fn published_checkpoints<'a>(
+    experiment: &Experiment,
+    root: &Root,
+    manifest: &'a Manifest,
+) -> Result<Vec<&'a str>> {
+    let paths = experiment
+        .classifiers
+        .iter()
+        .map(|name| root.assets().join(name));
+    let mut names = Vec::new();
+    for path in paths {
+        if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
+            let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
+            names.push(published(&record, &path, manifest)?);
+        }
+    }
+    Ok(names)
+}
+
 fn load_diffusion(
     name: &str,
     classes: usize,
@@ -170,7 +213,8 @@ fn load_diffusion(
     let schedule_config: ScheduleConfig = schedule
         .try_into()
         .map_err(|error| Error::file(&path, error))?;
-    if unet.num_classes() != classes {
+    // One without classes can still be guided by the classifier.
+    if unet.num_classes() != classes && unet.num_classes() != 0 {
         return Err(Error::file(
             &path,
             format!(

@@ -22,6 +22,8 @@ pub enum Split {
     Near,
     /// Far out-of-distribution test.
     Far,
+    /// Out-of-distribution test beside the benchmark: in none of its averages.
+    Extra,
 }
 
 impl Split {
@@ -34,21 +36,32 @@ impl Split {
             Self::IdTest => "id-test",
             Self::Near => "near",
             Self::Far => "far",
+            Self::Extra => "extra",
         }
+    }
+
+    /// All splits.
+    const ALL: [Self; 7] = [
+        Self::Fit,
+        Self::IdVal,
+        Self::OodVal,
+        Self::IdTest,
+        Self::Near,
+        Self::Far,
+        Self::Extra,
+    ];
+
+    /// The splits of out-of-distribution test sets, in the order of the tables.
+    pub const OOD_TEST: [Self; 3] = [Self::Near, Self::Far, Self::Extra];
+
+    /// Whether its samples are tested on.
+    pub fn is_test(self) -> bool {
+        self == Self::IdTest || Self::OOD_TEST.contains(&self)
     }
 
     /// The split that tables write so.
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Fit,
-            Self::IdVal,
-            Self::OodVal,
-            Self::IdTest,
-            Self::Near,
-            Self::Far,
-        ]
-        .into_iter()
-        .find(|split| split.name() == name)
+        Self::ALL.into_iter().find(|split| split.name() == name)
     }
 }
 
@@ -100,6 +113,7 @@ impl Part {
             let split = match ood.role {
                 Role::Near => Split::Near,
                 Role::Far => Split::Far,
+                Role::Extra => Split::Extra,
             };
             part(split, &ood.set)
         }));

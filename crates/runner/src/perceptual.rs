@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use diffguard_datasets::fetch::{Presence, command};
 use diffguard_guidance::similarity::{
     DISTS_WEIGHTS, LPIPS_WEIGHTS, Perceptual, PerceptualFiles, VGG16_WEIGHTS,
 };
@@ -24,8 +23,8 @@ pub struct LoadedPerceptual {
 }
 
 impl LoadedPerceptual {
-    /// The weights that `experiment` needs, from the folders of `data`; `None` when it needs none. They are never
-    /// fetched on the way: they are large.
+    /// The weights that `experiment` needs, from the folders of `data` ([`Data::weights`] has fetched them there); `None`
+    /// when it needs none.
     ///
     /// # Errors
     /// When some are not at hand, with the command that fetches them; when they cannot be read or do not fit.
@@ -34,34 +33,22 @@ impl LoadedPerceptual {
         if needed.is_empty() {
             return Ok(None);
         }
-        let mut missing = Vec::new();
-        let mut file = |name: &'static str| -> Result<Option<PathBuf>> {
+        let file = |name: &'static str| -> Result<Option<PathBuf>> {
             if !needed.contains(name) {
                 return Ok(None);
             }
-            let found = match data.dirs.presence(&data.manifest.item(name)?)? {
-                Presence::Present(found) => found.paths.into_iter().next(),
-                Presence::Damaged { path, problem } => return Err(Error::file(&path, problem)),
-                _ => None,
-            };
-            if found.is_none() {
-                missing.push(name);
-            }
-            Ok(found)
+            let found = data.find(name).map_err(|error| {
+                Error::Setting(format!(
+                    "{error}\n  or: take `dists-own` and `lpips-own`, the same distances on the activations of the \
+                     classifier under protection, in place of `dists` and `lpips`"
+                ))
+            })?;
+            Ok(found.paths.into_iter().next())
         };
-        let (vgg16, dists, lpips) = (
-            file(VGG16_WEIGHTS)?,
-            file(DISTS_WEIGHTS)?,
-            file(LPIPS_WEIGHTS)?,
-        );
-        let Some(vgg16) = vgg16.filter(|_| missing.is_empty()) else {
-            return Err(Error::Setting(format!(
-                "`dists` and `lpips` look through trained weights that are not at hand: {}; run `{}`, or take \
-                 `dists-own` and `lpips-own`, the same distances on the activations of the classifier under protection",
-                missing.join(", "),
-                command(&missing)
-            )));
+        let Some(vgg16) = file(VGG16_WEIGHTS)? else {
+            return Ok(None);
         };
+        let (dists, lpips) = (file(DISTS_WEIGHTS)?, file(LPIPS_WEIGHTS)?);
         let files = PerceptualFiles {
             vgg16,
             dists,
@@ -85,7 +72,7 @@ impl LoadedPerceptual {
 }
 
 /// The weights that the similarities of an experiment and its early stops look through.
-fn needed(experiment: &Experiment) -> BTreeSet<&'static str> {
+pub(crate) fn needed(experiment: &Experiment) -> BTreeSet<&'static str> {
     let stops = experiment
         .inversion
         .values()

@@ -5,9 +5,11 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::bench::Chosen;
+use crate::data::Data;
 use crate::experiment::{Experiment, Guard};
 use crate::networks::Networks;
 use crate::parts::Split;
+use crate::perceptual::LoadedPerceptual;
 use crate::record::Record;
 use crate::scores::Scores;
 use crate::{Error, Result, Root};
@@ -56,7 +58,11 @@ impl Published {
                 "the run has no diffusion network, so no image can be scored by it",
             )
         })?;
-        let networks = Networks::load(&experiment, root, device)?;
+        let data = Data::new(root, root.data())?;
+        let networks = Networks {
+            perceptual: LoadedPerceptual::of(&experiment, &data, device)?,
+            ..Networks::load(&experiment, root, device)?
+        };
         let then = record.classifiers.first().map(|c| (&c.record, &c.sha256));
         let protected = &networks.protected().provenance;
         let unet = &networks.diffusion()?.provenance;

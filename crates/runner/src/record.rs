@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diffguard_datasets::benchmark::Benchmark;
+use diffguard_datasets::benchmark::{Benchmark, Role};
 use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,7 @@ impl BenchmarkRecord {
             extras: benchmark
                 .ood_test
                 .iter()
-                .filter(|ood| ood.extra)
+                .filter(|ood| ood.role == Role::Extra)
                 .map(|ood| ood.set.name.clone())
                 .collect(),
             left_out: benchmark

@@ -105,6 +105,10 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     let classifier =
         classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
     let diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
+    let diffguard = match networks.perceptual {
+        Some(perceptual) => diffguard.with_perceptual(perceptual.network),
+        None => diffguard,
+    };
 
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut rows = Vec::new();

@@ -25,14 +25,14 @@ pub(crate) struct Split {
 pub(crate) fn load(data: TrainingData, context: &Context) -> Result<Split, Error> {
     match data {
         TrainingData::Quick => {
-            let whole = fashion_mnist::load_train(context.data_dirs)?;
+            let whole = fashion_mnist::load_train(&context.shelf.find("fashion-mnist")?.paths)?;
             let TrainingSplit { train, val, .. } = quick_training_split(&whole)?;
             Ok(Split { train, val })
         }
         TrainingData::Cifar10 => Ok(Split {
-            train: cifar::load_cifar10(context.data_dirs, cifar::Part::Train)?,
+            train: cifar::load_cifar10(&context.shelf, cifar::Part::Train)?,
             val: listed(
-                &cifar::load_cifar10(context.data_dirs, cifar::Part::Test)?,
+                &cifar::load_cifar10(&context.shelf, cifar::Part::Test)?,
                 "v1.5/cifar10/val_cifar10",
             )?,
         }),

@@ -18,14 +18,15 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
+use diffguard_datasets::benchmark::Shelf;
 
 pub use config::{ClassifierTraining, DiffusionTraining, TrainingData};
 pub use error::Error;
 
 /// What a training run is given from outside.
 pub struct Context<'a> {
-    /// Folders in which the training data are looked for, in order.
-    pub data_dirs: &'a [std::path::PathBuf],
+    /// Where the training data are.
+    pub shelf: Shelf<'a>,
     /// Where the run keeps its checkpoints and writes its results.
     pub out: &'a Path,
     /// The device, without autodiff.

@@ -313,8 +313,14 @@ mod tests {
     fn train(out: &Path, config: &str, stop_at: Option<usize>) -> Result<Trained<Linear>, Error> {
         let stop = AtomicBool::new(false);
         let device = Device::flex();
+        let nothing = diffguard_datasets::manifest::Manifest::default();
+        let nowhere = diffguard_datasets::fetch::DataDirs::default();
         let context = Context {
-            data_dirs: &[],
+            shelf: diffguard_datasets::benchmark::Shelf {
+                assets: out,
+                manifest: &nothing,
+                dirs: &nowhere,
+            },
             out,
             device: device.clone(),
             stop: &stop,

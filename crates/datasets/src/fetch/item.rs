@@ -165,6 +165,14 @@ impl Item<'_> {
         first.any(|place| matches!(place, Place::ByHand(_)))
     }
 
+    /// How to get it: the command that fetches it, else what the user has to do.
+    pub fn mend(&self) -> String {
+        match self.is_by_hand() || self.free().is_none() {
+            true => self.by_hand(),
+            false => super::command(&[self.name]),
+        }
+    }
+
     /// What the user has to do where no way is free.
     pub fn by_hand(&self) -> String {
         let mut steps = Vec::new();

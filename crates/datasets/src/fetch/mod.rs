@@ -8,81 +8,33 @@ mod drive;
 mod http;
 mod item;
 mod npm;
+mod plan;
 mod presence;
 mod progress;
+mod settings;
+mod turns;
 mod verified;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use ureq::Agent;
 
 pub use item::{Item, Offer, Way};
+pub use plan::{Plan, Planned};
 pub use presence::{DataDirs, Found, Presence};
 pub use progress::{Progress, Silent};
+pub use settings::{Patience, Settings};
 pub use verified::Condition;
 
 use crate::manifest::{Checksum, Manifest, Place};
 use crate::{Error, Result};
 use http::{Failure, Transfer};
 use presence::part_file;
+use turns::Turns;
 use verified::Verified;
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection.
-    pub connect: Duration,
-    /// For the next byte.
-    pub stall: Duration,
-    /// Before the second attempt; twice as long before each further one.
-    pub pause: Duration,
-    /// Attempts after the first one that may get nowhere.
-    pub retries: u32,
-}
-
-impl Default for Patience {
-    /// 15 s, 30 s, 1 s, 4 more attempts.
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(15),
-            stall: Duration::from_secs(30),
-            pause: Duration::from_secs(1),
-            retries: 4,
-        }
-    }
-}
-
-/// How to fetch.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long to wait for what.
-    pub patience: Patience,
-    /// Transfers at the same time.
-    pub parallel: usize,
-    /// Refuse to fetch anything.
-    pub offline: bool,
-    /// The npm program.
-    pub npm: PathBuf,
-    /// Where Google Drive gives files out, without a slash at the end.
-    pub drive: String,
-}
-
-impl Default for Settings {
-    /// Four transfers, online, `npm` from the search path.
-    fn default() -> Self {
-        Self {
-            patience: Patience::default(),
-            parallel: 4,
-            offline: false,
-            npm: "npm".into(),
-            drive: drive::HOST.into(),
-        }
-    }
-}
 
 /// Brings items of a manifest into a cache.
 #[derive(Debug)]
@@ -93,32 +45,6 @@ pub struct Fetcher<'a> {
     agent: Agent,
     verified: Verified,
     turns: Turns,
-}
-
-/// What fetching would mean, to be told before it is done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Items at hand.
-    pub present: Vec<String>,
-    /// Items that will be fetched.
-    pub fetch: Vec<Planned>,
-    /// Items that are not free to download, with what the user has to do.
-    pub by_hand: Vec<(String, String)>,
-}
-
-/// An item that will be fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// Its name.
-    pub name: String,
-    /// The size of what is fetched, where known.
-    pub bytes: Option<u64>,
-    /// Its licence, or `unknown`.
-    pub licence: String,
-    /// The first place.
-    pub place: String,
-    /// Whether every file has a published checksum.
-    pub checked: bool,
 }
 
 /// The command that fetches `names`.
@@ -156,39 +82,6 @@ impl<'a> Fetcher<'a> {
     /// [`Error::Unknown`], [`Error::Io`].
     pub fn presence(&self, name: &str) -> Result<Presence> {
         self.dirs.look(&self.manifest.item(name)?, &self.verified)
-    }
-
-    /// What fetching `names` would mean.
-    ///
-    /// # Errors
-    ///
-    /// As [`presence`](Self::presence).
-    pub fn plan(&self, names: &[&str]) -> Result<Plan> {
-        let mut plan = Plan::default();
-        for name in names {
-            let item = self.manifest.item(name)?;
-            if let Presence::Present(_) = self.dirs.look(&item, &self.verified)? {
-                plan.present.push(item.name.into());
-                continue;
-            }
-            let Some((way, bytes)) = item.free().filter(|_| !item.is_by_hand()) else {
-                plan.by_hand.push((item.name.into(), item.by_hand()));
-                continue;
-            };
-            let checked = |offers: &Vec<Offer<'_>>| *offers[0].checksum != Checksum::Unverified;
-            plan.fetch.push(Planned {
-                name: item.name.into(),
-                bytes,
-                licence: item.licence.into(),
-                place: way
-                    .places()
-                    .next()
-                    .map(Place::to_string)
-                    .unwrap_or_default(),
-                checked: way.parts.iter().all(checked),
-            });
-        }
-        Ok(plan)
     }
 
     /// Makes sure of `names`: what is at hand stays, the rest is fetched, several at the same time. Gives where each
@@ -498,42 +391,4 @@ enum Stop {
     Way(Vec<String>),
     /// There is no point in going on.
     All(Error),
-}
-
-/// So many transfers at the same time.
-#[derive(Debug)]
-struct Turns {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-/// The right to transfer, until it is dropped.
-struct Turn<'a>(&'a Turns);
-
-impl Turns {
-    fn new(count: usize) -> Self {
-        Self {
-            free: Mutex::new(count),
-            freed: Condvar::new(),
-        }
-    }
-
-    fn take(&self) -> Turn<'_> {
-        let free = self.free.lock();
-        let mut free = free.unwrap_or_else(std::sync::PoisonError::into_inner);
-        while *free == 0 {
-            let woken = self.freed.wait(free);
-            free = woken.unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-        *free -= 1;
-        Turn(self)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let free = self.0.free.lock();
-        *free.unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
-    }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::item::{Item, Offer, Way};
 use super::verified::{Condition, Verified};
-use crate::Result;
+use crate::manifest::Manifest;
+use crate::{Error, Result};
 
 /// The folders in which data is looked for and kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataDirs {
     /// Folders that are only read, looked into first, in this order.
     pub data: Vec<PathBuf>,
@@ -70,9 +71,37 @@ impl DataDirs {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Io`] where a file cannot be read.
+    /// [`Error::Io`] where a file cannot be read.
     pub fn presence(&self, item: &Item<'_>) -> Result<Presence> {
         self.look(item, &Verified::open(&self.cache))
+    }
+
+    /// Where all of `name` is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]; [`Error::Missing`] with the command that fetches it, or with what the user has to put where;
+    /// [`Error::Format`] for a damaged file; [`Error::Io`] where a file cannot be read.
+    pub fn find(&self, manifest: &Manifest, name: &str) -> Result<Found> {
+        let item = manifest.item(name)?;
+        match self.presence(&item)? {
+            Presence::Present(found) => Ok(found),
+            Presence::Damaged { path, problem } => {
+                Err(Error::format(&path, name, problem, item.mend()))
+            }
+            Presence::Missing => Err(self.missing(name.into(), &item)),
+            part => Err(self.missing(format!("all of {name} ({part})"), &item)),
+        }
+    }
+
+    fn missing(&self, what: String, item: &Item<'_>) -> Error {
+        let dirs = self.data.iter().chain([&self.cache]);
+        let looked: Vec<String> = dirs.map(|dir| dir.display().to_string()).collect();
+        Error::Missing {
+            what,
+            looked: looked.join(", "),
+            mend: item.mend(),
+        }
     }
 
     pub(super) fn look(&self, item: &Item<'_>, verified: &Verified) -> Result<Presence> {

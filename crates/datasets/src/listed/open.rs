@@ -47,11 +47,7 @@ pub fn open_archive(
                     Half::Train => Part::Train,
                     Half::Test => Part::Test,
                 };
-                match (archive.holds, naming) {
-                    (Holds::CifarSheets, _) => cifar::cifar10_of_sheets(&container, part),
-                    (_, Naming::Cifar100) => cifar::cifar100_of_records(&container, part),
-                    _ => cifar::cifar10_of_records(&container, part),
-                }
+                cifar::of_archive(archive, &container, part)
             });
             Ok(in_memory(sets.collect::<Result<_>>()?))
         }

@@ -15,7 +15,7 @@ use crate::lists::Naming;
 use crate::{Error, Result, toml_file};
 
 /// The whole manifest.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Data sets.

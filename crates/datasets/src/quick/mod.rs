@@ -52,14 +52,12 @@ pub fn load(assets: &Path) -> Result<Benchmark> {
 
     let near = NEAR.iter().map(|&(class, name)| OodSet {
         role: Role::Near,
-        extra: false,
         set: where_label(&id_file, |label| label == class)
             .named(name)
             .unlabelled(),
     });
     let far = OodSet {
         role: Role::Far,
-        extra: false,
         set: where_label(&digits, |label| label >= FIRST_TEST_DIGIT)
             .named("mnist-10k")
             .unlabelled(),

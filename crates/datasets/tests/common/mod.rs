@@ -1,5 +1,7 @@
-//! Archives for tests.
+//! Archives for tests, and the data sets that the user has.
 #![allow(dead_code)]
+
+pub mod shelf;
 
 use std::io::{Cursor, Write};
 

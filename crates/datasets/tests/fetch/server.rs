@@ -24,6 +24,18 @@ pub enum Answer {
     Stall(String, Vec<u8>),
 }
 
+impl Answer {
+    /// The beginning of the body alone; after it the end, or silence.
+    pub fn cut(self, bytes: usize, silence: bool) -> Self {
+        let (Self::Send(head, mut body) | Self::Stall(head, mut body)) = self;
+        body.truncate(bytes);
+        match silence {
+            true => Self::Stall(head, body),
+            false => Self::Send(head, body),
+        }
+    }
+}
+
 pub struct Server {
     pub base: String,
     requests: Arc<Mutex<Vec<Request>>>,

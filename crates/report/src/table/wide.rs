@@ -33,7 +33,8 @@ impl MethodGroup {
 
 /// Methods against sets, with one or more metrics in each cell.
 ///
-/// Columns are the near sets in the order of their first row, their average, then the far sets and theirs.
+/// Columns are the near sets in the order of their first row, their average, then the far sets and theirs, then the
+/// sets beside the benchmark.
 /// The best printed value of each column is marked, ties all alike. Methods that look at test labels (named
 /// `*-oracle` or `*-envelope`) are shown but neither marked nor able to take a mark from another.
 #[derive(Debug, Clone, PartialEq)]

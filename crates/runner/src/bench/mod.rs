@@ -29,6 +29,7 @@ use crate::pipeline::{Account, Pipeline};
 use crate::progress::Progress;
 use crate::record::{BenchmarkRecord, Record, StageRecord, peak_memory_mib};
 use crate::scores::{Sample, Scores};
+use crate::shard::{Shard, ShardRecord};
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
     Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
@@ -43,6 +44,8 @@ pub struct Options {
     pub limit: Option<usize>,
     /// Output directory.
     pub out: Option<PathBuf>,
+    /// The share of the work that is computed; all of it and its tables where not given.
+    pub shard: Option<Shard>,
     /// Folder of stored stages.
     pub store: Option<PathBuf>,
     /// Device by name.
@@ -104,7 +107,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let begun = Instant::now();
     let dirs = data_folders(options.data.clone(), options.cache.clone())?;
     let root = Root::find()?.with_data(Some(dirs));
-    let (name, mut experiment) = Experiment::read(name, &root)?;
+    let asked = name;
+    let (name, mut experiment) = Experiment::read(asked, &root)?;
     if let Some(limit) = options.limit {
         if limit == 0 {
             return Err(Error::Setting("--limit must be at least 1".into()));
@@ -139,6 +143,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         experiment.check_row(row)?;
     }
     let data = Data::new(&root, root.data())?;
+    data.weights(&experiment, &root, options.missing, stop)?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
     let benchmark = load_benchmark(&experiment, &data, options, stop)?;
     let networks = Networks {
@@ -157,6 +162,21 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         stop,
         accounts: std::sync::Mutex::default(),
     };
+    if let Some(shard) = options.shard {
+        stages_of(&experiment, &networks, &parts, &pipeline, shard)?;
+        pipeline.progress.finish();
+        let record = ShardRecord {
+            shard,
+            experiment: asked.to_owned(),
+            limit: options.limit,
+            batch: experiment.batch,
+            seed: experiment.seed,
+            device: pipeline.device_name.clone(),
+        };
+        record.write(&out)?;
+        println!("shard {shard} is complete: {}", out.display());
+        return Ok(out);
+    }
     let finished = scores(
         &experiment,
         &networks,
@@ -314,14 +334,9 @@ fn stages(pipeline: &Pipeline) -> BTreeMap<String, StageRecord> {
         .collect()
 }
 
-fn scores(
-    experiment: &Experiment,
-    networks: &Networks,
-    parts: &[Part],
-    pipeline: &Pipeline,
-    export: Option<&Path>,
-) -> Result<Finished> {
-    let mut done: Vec<Done> = parts
+/// Every work unit of every part.
+fn work_units(experiment: &Experiment, parts: &[Part]) -> Vec<Done> {
+    parts
         .iter()
         .enumerate()
         .flat_map(|(part, images)| {
@@ -338,8 +353,18 @@ fn scores(
             reconstructed: BTreeMap::new(),
             synthesised: BTreeMap::new(),
         })
-        .collect();
-    pipeline.each(&mut done, |done| {
+        .collect()
+}
+
+/// What the classifiers say of the units.
+fn observe_units(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<()> {
+    pipeline.each(units, |done| {
         // Baselines fit to what the classifiers that they watch say; the other ensemble members have no say there.
         let fitted_only = parts[done.part].split == Split::Fit && !experiment.each_classifier;
         let count = if fitted_only { 1 } else { usize::MAX };
@@ -350,22 +375,18 @@ fn scores(
         }
         Ok(())
     })?;
-    let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
-        .into_iter()
-        .partition(|d| parts[d.part].split == Split::Fit);
-    let mut scores = Scores::new(samples(parts, &rest));
-    let baselines = baselines::run(
-        experiment,
-        networks,
-        parts,
-        (&fit, &rest),
-        pipeline,
-        &mut scores,
-        export,
-    )?;
-    drop(fit);
+    Ok(())
+}
 
-    pipeline.each(&mut rest, |unit| {
+/// Latents of the units, and the unconditional reconstructions that guards compare with.
+fn invert_units(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<()> {
+    pipeline.each(units, |unit| {
         let set = &parts[unit.part].set.name;
         for (inversion_name, config) in &experiment.inversion {
             let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
@@ -395,6 +416,54 @@ fn scores(
         }
         Ok(())
     })?;
+    Ok(())
+}
+
+/// The stages of one shard's units, up to the comparisons.
+fn stages_of(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    pipeline: &Pipeline,
+    shard: Shard,
+) -> Result<()> {
+    let mut units: Vec<Done> = work_units(experiment, parts)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, unit)| shard.has(place).then_some(unit))
+        .collect();
+    observe_units(experiment, networks, parts, &mut units, pipeline)?;
+    units.retain(|unit| parts[unit.part].split != Split::Fit);
+    invert_units(experiment, networks, parts, &mut units, pipeline)?;
+    let guards = &experiment.guards;
+    run_guards(experiment, guards, networks, parts, &mut units, pipeline).map(|_| ())
+}
+
+fn scores(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    pipeline: &Pipeline,
+    export: Option<&Path>,
+) -> Result<Finished> {
+    let mut done = work_units(experiment, parts);
+    observe_units(experiment, networks, parts, &mut done, pipeline)?;
+    let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
+        .into_iter()
+        .partition(|d| parts[d.part].split == Split::Fit);
+    let mut scores = Scores::new(samples(parts, &rest));
+    let baselines = baselines::run(
+        experiment,
+        networks,
+        parts,
+        (&fit, &rest),
+        pipeline,
+        &mut scores,
+        export,
+    )?;
+    drop(fit);
+
+    invert_units(experiment, networks, parts, &mut rest, pipeline)?;
     for (column, values) in run_guards(
         experiment,
         &experiment.guards,

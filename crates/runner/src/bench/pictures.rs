@@ -78,7 +78,7 @@ fn shown(part: &Part) -> Vec<usize> {
                 .take(PICTURES_PER_SET)
                 .collect()
         }
-        Split::Near | Split::Far => {
+        Split::Near | Split::Far | Split::Extra => {
             let step = (set.len() / PICTURES_PER_SET).max(1);
             (0..set.len())
                 .step_by(step)

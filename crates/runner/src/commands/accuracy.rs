@@ -1,14 +1,16 @@
 //! `accuracy`: how often a classifier is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use diffguard_datasets::ImageSet;
+use diffguard_datasets::benchmark::Shelf;
 use diffguard_datasets::cifar::{
     CIFAR10_CLASSES, CIFAR100_CLASSES, Part, load_cifar10, load_cifar100,
 };
 
-use super::data_dirs;
+use super::{data_folders, stop_signal_saying};
+use crate::data::{Data, Missing};
 use crate::model::FoundClassifier;
 use crate::{Error, Result, Root, accuracy, device};
 
@@ -22,10 +24,10 @@ pub enum TestSet {
 }
 
 impl TestSet {
-    fn load(self, dirs: &[PathBuf]) -> Result<ImageSet> {
+    fn load(self, shelf: &Shelf<'_>) -> Result<ImageSet> {
         Ok(match self {
-            Self::Cifar10 => load_cifar10(dirs, Part::Test)?,
-            Self::Cifar100 => load_cifar100(dirs, Part::Test)?,
+            Self::Cifar10 => load_cifar10(shelf, Part::Test)?,
+            Self::Cifar100 => load_cifar100(shelf, Part::Test)?,
         })
     }
 
@@ -36,6 +38,7 @@ impl TestSet {
         }
     }
 
+    /// Its name in datasets.toml.
     fn name(self) -> &'static str {
         match self {
             Self::Cifar10 => "cifar10",
@@ -59,9 +62,15 @@ pub struct Accuracy {
     /// Images at most, evenly over the classes
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Folder that is looked into for data and checkpoints first (may be given again) [default: $DIFFGUARD_DATA]
+    /// Folder that is looked into first, and never written [default: those of $DIFFGUARD_DATA]
     #[arg(long, value_name = "DIR")]
-    data: Vec<PathBuf>,
+    data: Option<PathBuf>,
+    /// Folder for what is fetched [default: $DIFFGUARD_CACHE, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Fetch nothing: refuse where images or checkpoint are missing
+    #[arg(long)]
+    offline: bool,
     /// Folder whose table gets the result
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -73,10 +82,22 @@ pub struct Accuracy {
 impl Accuracy {
     pub(crate) fn run(self) -> Result<()> {
         let root = Root::find()?;
-        let mut dirs = self.data.clone();
-        dirs.extend(data_dirs(None));
+        let data = Data::new(&root, data_folders(self.data, self.cache)?)?;
         let device = device::parse(&self.device)?;
-        let found = FoundClassifier::find(&self.model, self.config.as_deref(), &dirs, &root)?;
+        let mut needed = vec![self.dataset.name()];
+        let path = Path::new(&self.model);
+        let is_name = path.extension().is_none_or(|ending| ending != "toml") && !path.is_file();
+        if self.config.is_none() && is_name {
+            needed.push(&data.manifest.checkpoint(&self.model)?.name);
+        }
+        let missing = match self.offline {
+            true => Missing::Refuse,
+            false => Missing::Fetch,
+        };
+        let stop =
+            stop_signal_saying("stopping; what was fetched is kept. Ctrl-C again ends at once")?;
+        data.ensure(&needed, missing, stop)?;
+        let found = FoundClassifier::find(&self.model, self.config.as_deref(), &data, &root)?;
         let (classes, known) = (found.network.num_classes(), self.dataset.num_classes());
         if classes != known {
             return Err(Error::Setting(format!(
@@ -85,7 +106,7 @@ impl Accuracy {
                 self.dataset.name()
             )));
         }
-        let mut set = self.dataset.load(&dirs)?;
+        let mut set = self.dataset.load(&data.shelf())?;
         if let Some(limit) = self.limit {
             set = set.limit(limit, 0);
         }
@@ -112,7 +133,7 @@ impl Accuracy {
             self.dataset.name()
         );
         let ids = (found.name.as_str(), found.sha256.as_str());
-        let measured = accuracy::measure(&*network, &set, &device, ids, command)?;
+        let measured = accuracy::measure(&*network, &set, &device, ids, command, stop)?;
         if let Some(out) = &self.out {
             accuracy::record(out, &measured)?;
         }

@@ -8,6 +8,7 @@ use super::stop_signal;
 use crate::Result;
 use crate::bench::{Options, bench};
 use crate::data::Missing;
+use crate::shard::Shard;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -20,6 +21,9 @@ pub struct Bench {
     /// Output directory [default: results/NAME, with --limit runs/NAME-limit-N]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Compute one of n equal shares of the work, for `merge`; needs --out
+    #[arg(long, value_name = "I/N", requires = "out")]
+    shard: Option<Shard>,
     /// Folder of stored stages [default: DIR/store with --out, else runs/store]
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -66,6 +70,7 @@ impl Bench {
         let options = Options {
             limit: self.limit,
             out: self.out,
+            shard: self.shard,
             store: self.store,
             device: self.device,
             batch: self.batch,

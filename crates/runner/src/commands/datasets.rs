@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use diffguard_datasets::benchmark::{AnySet, BENCHMARKS, OpenBenchmark};
+use diffguard_datasets::benchmark::{AnySet, BENCHMARKS, OpenBenchmark, Role};
 use diffguard_datasets::fetch::{Item, Presence, command};
 use diffguard_datasets::hash::sha256_hex;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
@@ -259,10 +259,10 @@ fn sets(opened: &OpenBenchmark) -> Vec<(&'static str, &AnySet)> {
     ];
     sets.extend(opened.ood_val.iter().map(|set| ("OOD val", set)));
     sets.extend(opened.ood_test.iter().map(|ood| {
-        let role = match (ood.extra, ood.role.name()) {
-            (true, _) => "extra far",
-            (false, "near") => "near OOD",
-            (false, _) => "far OOD",
+        let role = match ood.role {
+            Role::Near => "near OOD",
+            Role::Far => "far OOD",
+            Role::Extra => "extra",
         };
         (role, &ood.set)
     }));

@@ -7,6 +7,7 @@ mod datasets;
 mod evaluate;
 mod fetch;
 mod list;
+mod merge;
 mod model;
 mod perf;
 mod prepare_quick;
@@ -22,6 +23,7 @@ pub use datasets::Datasets;
 pub use evaluate::Evaluate;
 pub use fetch::Fetch;
 pub use list::List;
+pub use merge::Merge;
 pub use model::Model;
 pub use perf::Perf;
 pub use prepare_quick::PrepareQuick;
@@ -39,7 +41,7 @@ use crate::{Error, Result};
 
 /// Folders in which data sets are looked for, in order: the given one, those of `DIFFGUARD_DATA` (divided as in
 /// `PATH`), Debian's.
-pub(crate) fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
+fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
     let environment = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
     let environment = std::env::split_paths(&environment).filter(|dir| !dir.as_os_str().is_empty());
     given

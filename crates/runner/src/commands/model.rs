@@ -14,7 +14,8 @@ use diffguard_models::unet_latent::LatentUnetConfig;
 use diffguard_models::vq_autoencoder::VqAutoencoderConfig;
 use diffguard_models::{NetworkSummary, Summary};
 
-use super::data_dirs;
+use super::data_folders;
+use crate::data::Data;
 use crate::model::{FoundClassifier, network};
 use crate::{Error, Result, Root};
 
@@ -140,7 +141,8 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<(String, N
             };
             return Ok((what.to_owned(), record.network.summary()?));
         }
-        let found = FoundClassifier::find(name, config, &data_dirs(None), root)?;
+        let data = Data::new(root, data_folders(None, None)?)?;
+        let found = FoundClassifier::find(name, config, &data, root)?;
         // Read whole once, so that what is told of the file is true of it.
         found.load(&Device::flex())?;
         return Ok((

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::data_folders;
 use crate::score::{Finding, score};
 use crate::{Error, Result, Root, device};
 
@@ -32,7 +33,7 @@ pub struct Score {
 
 impl Score {
     pub(crate) fn run(self) -> Result<u8> {
-        let root = Root::find()?;
+        let root = Root::find()?.with_data(Some(data_folders(None, None)?));
         let device = device::parse(&self.device)?;
         let folder = root.results().join(&self.model);
         if !folder.is_dir() {

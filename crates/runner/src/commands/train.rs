@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use diffguard_training::Outcome;
 
-use super::{data_dirs, stop_signal};
+use super::{data_folders, stop_signal};
+use crate::data::Data;
 use crate::{Error, Result, Root, device};
 
 /// What to train.
@@ -31,6 +32,9 @@ pub struct Train {
     /// Folder that is looked into for data first [default: $DIFFGUARD_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Folder of what was fetched [default: $DIFFGUARD_CACHE, else the user's cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Device, as for `bench`
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     device: String,
@@ -59,9 +63,9 @@ impl Train {
         let out = self
             .out
             .unwrap_or_else(|| root.runs().join("train").join(name));
-        let dirs = data_dirs(self.data);
+        let data = Data::new(&root, data_folders(self.data, self.cache)?)?;
         let context = diffguard_training::Context {
-            data_dirs: &dirs,
+            shelf: data.shelf(),
             out: &out,
             device: device::parse(&self.device)?,
             stop: stop_signal()?,

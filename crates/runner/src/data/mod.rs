@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use diffguard_datasets::benchmark::{self, OpenBenchmark, Shelf};
-use diffguard_datasets::fetch::{DataDirs, Fetcher, Plan, Settings, command};
+use diffguard_datasets::fetch::{DataDirs, Fetcher, Found, Plan, Settings, command};
 use diffguard_datasets::manifest::Manifest;
 
 pub use progress::FetchProgress;
 pub use size::size;
 
-use crate::{Error, Result, Root};
+use crate::experiment::Experiment;
+use crate::networks::published_checkpoints;
+use crate::{Error, Result, Root, perceptual};
 
 /// What to do about data that is not at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,14 @@ impl Data {
         Fetcher::new(&self.manifest, &self.dirs, Settings::default())
     }
 
+    /// Where all of a data set or checkpoint is.
+    ///
+    /// # Errors
+    /// Those of [`DataDirs::find`].
+    pub fn find(&self, name: &str) -> Result<Found> {
+        Ok(self.dirs.find(&self.manifest, name)?)
+    }
+
     /// Makes sure of data sets and checkpoints; what is not free to download is an error that says what to put where.
     ///
     /// # Errors
@@ -83,6 +93,23 @@ impl Data {
         let result = fetcher.ensure(names, &progress);
         progress.finish();
         result.map(|_| ()).map_err(Into::into)
+    }
+
+    /// Makes sure of the weights that an experiment needs and the repository does not have: published checkpoints, and
+    /// what DISTS and LPIPS look through.
+    ///
+    /// # Errors
+    /// As [`ensure`](Self::ensure).
+    pub fn weights(
+        &self,
+        experiment: &Experiment,
+        root: &Root,
+        missing: Missing,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let mut names = published_checkpoints(experiment, root, &self.manifest)?;
+        names.extend(perceptual::needed(experiment));
+        self.ensure(&names, missing, stop)
     }
 
     /// Opens a benchmark after making sure of its data sets. Sets that are not free to download are left out and told

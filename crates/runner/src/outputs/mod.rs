@@ -83,9 +83,7 @@ impl Run {
         )?;
         let mut text = tables::markdown(self, &table, &rows)?;
         if let Some(row) = &self.record.configuration.against {
-            let test = self
-                .scores
-                .only(|split| matches!(split, Split::IdTest | Split::Near | Split::Far))?;
+            let test = self.scores.only(Split::is_test)?;
             let paired = differences::differences(&test, row)?;
             text += "\n## Differences\n\n";
             text += &differences::markdown(&paired, row);

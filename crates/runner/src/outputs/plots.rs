@@ -62,7 +62,7 @@ pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<Pat
     if methods.is_empty() {
         return Ok(Vec::new());
     }
-    let sets: Vec<(Split, String)> = [Split::Near, Split::Far]
+    let sets: Vec<(Split, String)> = Split::OOD_TEST
         .into_iter()
         .flat_map(|split| scores.sets(split).into_iter().map(move |set| (split, set)))
         .collect();

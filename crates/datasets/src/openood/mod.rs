@@ -3,213 +3,19 @@
 //! Each is a table of image lists (see [`crate::lists`]); images come from the official archives where these are at
 //! hand, else from OpenOOD's own or from a user's folder, by list name.
 
+mod splits;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::benchmark::{AnySet, LeftOut, OpenBenchmark, OpenOodSet, Role, Shelf, Source};
-use crate::cifar::CIFAR10_CLASSES;
 use crate::fetch::{Found, Presence, command};
 use crate::hash::sha256_hex;
 use crate::listed::{ListedSet, Pictures, in_colours, open_archive};
 use crate::lists::{Half, Lists};
 use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist, quick};
-
-/// An image list and what it is for.
-struct Listed {
-    /// What tables call the set.
-    name: &'static str,
-    /// The data set of the manifest that has its images.
-    dataset: &'static str,
-    /// The list.
-    list: &'static str,
-}
-
-/// A benchmark as its lists tell it.
-struct Spec {
-    name: &'static str,
-    classes: fn() -> Vec<String>,
-    preprocess: Preprocess,
-    /// None where no training list is part of the benchmark.
-    fit: Option<Listed>,
-    id_val: Listed,
-    ood_val: &'static [Listed],
-    id_test: Listed,
-    ood_test: &'static [(Role, Listed)],
-    /// Whether small grey sets at hand are added as extra far sets.
-    extras: bool,
-}
-
-/// Shorthand for the tables below.
-const fn listed(name: &'static str, dataset: &'static str, list: &'static str) -> Listed {
-    Listed {
-        name,
-        dataset,
-        list,
-    }
-}
-
-use Role::{Far, Near};
-
-const CIFAR10_V1: Spec = Spec {
-    name: "cifar10-v1",
-    classes: cifar10_classes,
-    preprocess: Preprocess::CIFAR,
-    fit: Some(listed(
-        "cifar10-train",
-        "cifar10",
-        "v1/cifar10/train_cifar10",
-    )),
-    id_val: listed("cifar10-val", "cifar10", "v1/cifar10/val_cifar10"),
-    ood_val: &[listed(
-        "cifar100-val",
-        "cifar100",
-        "v1/cifar10/val_cifar100",
-    )],
-    id_test: listed("cifar10", "cifar10", "v1/cifar10/test_cifar10"),
-    ood_test: &[
-        (
-            Near,
-            listed("cifar100", "cifar100", "v1/cifar10/test_cifar100"),
-        ),
-        (Near, listed("tin", "tiny-imagenet", "v1/cifar10/test_tin")),
-        (Far, listed("mnist", "mnist", "v1/cifar10/test_mnist")),
-        (Far, listed("svhn", "svhn", "v1/cifar10/test_svhn")),
-        (
-            Far,
-            listed("texture", "textures", "v1/cifar10/test_texture"),
-        ),
-        (
-            Far,
-            listed("places365", "places365", "v1/cifar10/test_places365"),
-        ),
-    ],
-    extras: true,
-};
-
-const CIFAR10_V1_5: Spec = Spec {
-    name: "cifar10-v1.5",
-    classes: cifar10_classes,
-    preprocess: Preprocess::CIFAR,
-    fit: Some(listed(
-        "cifar10-train",
-        "cifar10",
-        "v1.5/cifar10/train_cifar10",
-    )),
-    id_val: listed("cifar10-val", "cifar10", "v1.5/cifar10/val_cifar10"),
-    ood_val: &[listed("tin-val", "tiny-imagenet", "v1.5/cifar10/val_tin")],
-    id_test: listed("cifar10", "cifar10", "v1.5/cifar10/test_cifar10"),
-    ood_test: &[
-        (
-            Near,
-            listed("cifar100", "cifar100", "v1.5/cifar10/test_cifar100"),
-        ),
-        (
-            Near,
-            listed("tin", "tiny-imagenet", "v1.5/cifar10/test_tin"),
-        ),
-        (Far, listed("mnist", "mnist", "v1.5/cifar10/test_mnist")),
-        (Far, listed("svhn", "svhn", "v1.5/cifar10/test_svhn")),
-        (
-            Far,
-            listed("texture", "textures", "v1.5/cifar10/test_texture"),
-        ),
-        (
-            Far,
-            listed("places365", "places365", "v1.5/cifar10/test_places365"),
-        ),
-    ],
-    extras: true,
-};
-
-const IMAGENET_V1: Spec = Spec {
-    name: "imagenet-v1",
-    classes: imagenet_classes,
-    preprocess: Preprocess::IMAGENET,
-    fit: None,
-    id_val: listed(
-        "imagenet-val",
-        "imagenet-1k-val",
-        "v1/imagenet/val_imagenet",
-    ),
-    ood_val: &[listed(
-        "openimage-o-val",
-        "openimage-o",
-        "v1/imagenet/val_openimage_o",
-    )],
-    id_test: listed("imagenet", "imagenet-1k-val", "v1/imagenet/test_imagenet"),
-    ood_test: &[
-        (
-            Near,
-            listed("species", "species", "v1/imagenet/test_species"),
-        ),
-        (
-            Near,
-            listed("inaturalist", "inaturalist", "v1/imagenet/test_inaturalist"),
-        ),
-        (
-            Near,
-            listed("openimage-o", "openimage-o", "v1/imagenet/test_openimage_o"),
-        ),
-        (
-            Near,
-            listed("imagenet-o", "imagenet-o", "v1/imagenet/test_imagenet_o"),
-        ),
-        (
-            Far,
-            listed("texture", "textures", "v1/imagenet/test_texture"),
-        ),
-    ],
-    extras: false,
-};
-
-/// Its validation lists are those of v1: OpenOOD v1.5 keeps them.
-const IMAGENET_V1_5: Spec = Spec {
-    name: "imagenet-v1.5",
-    classes: imagenet_classes,
-    preprocess: Preprocess::IMAGENET,
-    fit: None,
-    id_val: listed(
-        "imagenet-val",
-        "imagenet-1k-val",
-        "v1/imagenet/val_imagenet",
-    ),
-    ood_val: &[listed(
-        "openimage-o-val",
-        "openimage-o",
-        "v1/imagenet/val_openimage_o",
-    )],
-    id_test: listed("imagenet", "imagenet-1k-val", "v1.5/imagenet/test_imagenet"),
-    ood_test: &[
-        (
-            Near,
-            listed("ssb-hard", "ssb-hard", "v1.5/imagenet/test_ssb_hard"),
-        ),
-        (Near, listed("ninco", "ninco", "v1.5/imagenet/test_ninco")),
-        (
-            Far,
-            listed(
-                "inaturalist",
-                "inaturalist",
-                "v1.5/imagenet/test_iNaturalist",
-            ),
-        ),
-        (
-            Far,
-            listed("texture", "textures", "v1.5/imagenet/test_textures"),
-        ),
-        (
-            Far,
-            listed(
-                "openimage-o",
-                "openimage-o",
-                "v1.5/imagenet/test_openimage_o",
-            ),
-        ),
-    ],
-    extras: false,
-};
+use splits::{CIFAR10_V1, CIFAR10_V1_5, IMAGENET_V1, IMAGENET_V1_5, Listed, Spec};
 
 /// Opens `cifar10-v1`.
 ///
@@ -238,15 +44,6 @@ pub fn imagenet_v1_5(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
     IMAGENET_V1_5.open(shelf)
 }
 
-fn cifar10_classes() -> Vec<String> {
-    CIFAR10_CLASSES.map(str::to_owned).to_vec()
-}
-
-/// The lists have ImageNet's classes by number alone.
-fn imagenet_classes() -> Vec<String> {
-    (0..1000).map(|class| format!("class {class}")).collect()
-}
-
 /// The lists and archives that a benchmark has been opened from so far.
 struct Opening<'a> {
     shelf: &'a Shelf<'a>,
@@ -259,12 +56,6 @@ struct Opening<'a> {
 }
 
 impl Spec {
-    fn every(&self) -> impl Iterator<Item = &Listed> {
-        let own = self.fit.iter().chain([&self.id_val, &self.id_test]);
-        let test = self.ood_test.iter().map(|(_, listed)| listed);
-        own.chain(self.ood_val).chain(test)
-    }
-
     fn open(&self, shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
         let lists = Lists::open()?;
         let mut halves: BTreeMap<&str, Vec<Half>> = BTreeMap::new();
@@ -285,25 +76,24 @@ impl Spec {
             sources: Vec::new(),
         };
         let mut left_out = Vec::new();
-        let id_test = opening.needed(&self.id_test)?;
-        let id_val = opening.needed(&self.id_val)?;
+        let id_test = opening.needed(self.lists, &self.id_test)?;
+        let id_val = opening.needed(self.validation_lists, &self.id_val)?;
         let fit = match &self.fit {
-            Some(fit) => opening.needed(fit)?,
+            Some(fit) => opening.needed(self.lists, fit)?,
             None => AnySet::Memory(self.nothing()?),
         };
         let mut ood_val = Vec::new();
         for listed in self.ood_val {
-            match opening.set(listed)? {
+            match opening.set(self.validation_lists, listed)? {
                 Ok(set) => ood_val.push(set.unlabelled()),
                 Err(reason) => left_out.push(self.leave_out(listed, "validation", reason)),
             }
         }
         let mut ood_test = Vec::new();
         for (role, listed) in self.ood_test {
-            match opening.set(listed)? {
+            match opening.set(self.lists, listed)? {
                 Ok(set) => ood_test.push(OpenOodSet {
                     role: *role,
-                    extra: false,
                     set: set.unlabelled(),
                 }),
                 Err(reason) => left_out.push(self.leave_out(listed, role.name(), reason)),
@@ -351,31 +141,24 @@ impl Spec {
 fn halves_of(dataset: &str, list: &str) -> &'static [Half] {
     match dataset {
         "mnist" => &[Half::Train, Half::Test],
-        _ if list.contains("/train_") => &[Half::Train],
+        _ if list.starts_with("train_") => &[Half::Train],
         _ => &[Half::Test],
     }
 }
 
 impl Opening<'_> {
     /// A set without which there is no benchmark.
-    fn needed(&mut self, listed: &Listed) -> Result<AnySet> {
-        self.set(listed)?.map_err(|reason| Error::Missing {
-            what: format!("{} ({reason})", listed.dataset),
-            looked: self
-                .shelf
-                .dirs
-                .data
-                .iter()
-                .chain([&self.shelf.dirs.cache])
-                .map(|dir| dir.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-            mend: command(&[listed.dataset]),
+    fn needed(&mut self, lists: &str, listed: &Listed) -> Result<AnySet> {
+        // Says where it was looked for, and how to get it.
+        self.shelf.find(listed.dataset)?;
+        self.set(lists, listed)?.map_err(|reason| Error::Invalid {
+            what: listed.dataset.into(),
+            problem: reason,
         })
     }
 
-    /// A set, or in words why it is not at hand.
-    fn set(&mut self, listed: &Listed) -> Result<std::result::Result<AnySet, String>> {
+    /// A set whose list is in the folder `lists`, or in words why it is not at hand.
+    fn set(&mut self, lists: &str, listed: &Listed) -> Result<std::result::Result<AnySet, String>> {
         let pictures = match self.archives.get(listed.dataset) {
             Some(known) => known.clone(),
             None => {
@@ -388,11 +171,12 @@ impl Opening<'_> {
             Ok(pictures) => pictures,
             Err(reason) => return Ok(Err(reason)),
         };
-        let list = self.lists.get(listed.list)?;
+        let name = format!("{lists}/{}", listed.list);
+        let list = self.lists.get(&name)?;
         self.sources.push(Source {
-            name: format!("{}.txt", listed.list),
+            name: format!("{name}.txt"),
             licence: "a list of names".into(),
-            sha256: sha256_hex(self.lists.text(listed.list).unwrap_or_default().as_bytes()),
+            sha256: sha256_hex(self.lists.text(&name).unwrap_or_default().as_bytes()),
         });
         let set = ListedSet::new(listed.name, &list, pictures, self.preprocess)?;
         Ok(Ok(AnySet::Listed(set)))
@@ -416,16 +200,16 @@ impl Opening<'_> {
 
     /// Grey sets that are in no published table.
     fn extras(&self, ood: &mut Vec<OpenOodSet>, left_out: &mut Vec<LeftOut>) -> Result<()> {
-        let dirs = &self.shelf.dirs;
-        let dirs: Vec<PathBuf> = dirs.data.iter().chain([&dirs.cache]).cloned().collect();
-        match fashion_mnist::load_test(&dirs) {
-            Ok(set) => ood.push(self.extra(&set, "fashion-mnist")?),
+        let name = "fashion-mnist";
+        let found = self.shelf.find(name);
+        match found.and_then(|found| fashion_mnist::load_test(&found.paths)) {
+            Ok(set) => ood.push(self.extra(&set, name)?),
             Err(Error::Missing { .. }) => left_out.push(LeftOut {
-                name: "fashion-mnist".into(),
-                dataset: "fashion-mnist".into(),
-                role: "far, extra",
+                name: name.into(),
+                dataset: name.into(),
+                role: Role::Extra.name(),
                 reason: Presence::Missing.to_string(),
-                command: command(&["fashion-mnist"]),
+                command: command(&[name]),
             }),
             Err(error) => return Err(error),
         }
@@ -449,8 +233,7 @@ impl Opening<'_> {
         let (labels, ids) = (set.labels.clone(), set.ids.clone());
         let set = ImageSet::new(name, shape, pixels, labels, ids)?.unlabelled();
         Ok(OpenOodSet {
-            role: Role::Far,
-            extra: true,
+            role: Role::Extra,
             set: AnySet::Memory(set),
         })
     }

@@ -1,0 +1,206 @@
+//! Shards: the work units of an experiment dealt out to several runs, on whatever machines, and brought together.
+//!
+//! Run `i` of `n` computes every `n`-th unit's stages and stores them; it writes no table. `merge` copies the stored
+//! outputs into one store and runs the experiment over it: what is stored is read, and what only the whole run knows
+//! (fits, the election, its row with oracle labels, fusions) is computed then.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
+
+use diffguard_report::write_atomic;
+use serde::{Deserialize, Serialize};
+
+use crate::bench::{Options, bench};
+use crate::{Error, Result};
+
+/// One of several runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// From 1.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Shard {
+    /// Whether it computes the unit at this place.
+    pub fn has(self, place: usize) -> bool {
+        place % self.of == self.index - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        match parsed {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
+            _ => Err(format!("`{text}` is no shard; write i/n with 1 <= i <= n")),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+/// What a finished shard says of itself; shards that say otherwise don't belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Which one it is.
+    pub shard: Shard,
+    /// The experiment, by name or path.
+    pub experiment: String,
+    /// `--limit`.
+    pub limit: Option<usize>,
+    /// Images of a work unit.
+    pub batch: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The device.
+    pub device: String,
+}
+
+impl ShardRecord {
+    const FILE: &str = "shard.json";
+
+    /// Writes the record into the shard's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(Self::FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
+        Ok(write_atomic(&path, text + "\n")?)
+    }
+
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(Self::FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::file(
+                &path,
+                "no finished shard; run `bench --shard i/n --out DIR` to its end first",
+            ),
+            _ => Error::io(&path, &error),
+        })?;
+        serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+    }
+
+    fn same_run(&self, other: &Self) -> bool {
+        let shard = Shard {
+            of: self.shard.of,
+            ..other.shard
+        };
+        *self
+            == Self {
+                shard: self.shard,
+                ..other.clone()
+            }
+            && shard == other.shard
+    }
+}
+
+/// Brings the shards in `folders` together and runs their experiment over what they stored, into `options.out`.
+///
+/// # Errors
+/// When a shard is missing, unfinished or of another run; whatever [`bench`] meets.
+pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
+    let records = folders
+        .iter()
+        .map(|folder| ShardRecord::read(folder))
+        .collect::<Result<Vec<_>>>()?;
+    let (Some(first), Some(out)) = (records.first(), &options.out) else {
+        return Err(Error::Setting(
+            "merge needs the shards' folders and --out".into(),
+        ));
+    };
+    for (folder, record) in folders.iter().zip(&records) {
+        if !first.same_run(record) {
+            return Err(Error::file(
+                &folder.join(ShardRecord::FILE),
+                format!(
+                    "not of the run that {} is of: its experiment, limit, batch, seed, device or number of shards differs",
+                    folders[0].display()
+                ),
+            ));
+        }
+    }
+    let of = first.shard.of;
+    let missing: Vec<String> = (1..=of)
+        .filter(|index| !records.iter().any(|record| record.shard.index == *index))
+        .map(|index| Shard { index, of }.to_string())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::Setting(format!(
+            "missing: the shards {}; run `bench {} --shard i/{of} --out DIR` for each",
+            missing.join(", "),
+            first.experiment
+        )));
+    }
+    let store = options.store.clone().unwrap_or_else(|| out.join("store"));
+    for folder in folders {
+        copy_missing(&folder.join("store"), &store)?;
+    }
+    let options = Options {
+        limit: first.limit,
+        batch: Some(first.batch),
+        seed: Some(first.seed),
+        device: Some(first.device.clone()),
+        store: Some(store),
+        ..options.clone()
+    };
+    bench(&first.experiment, &options, stop)
+}
+
+/// Copies the stored outputs that the target has not; a file appears whole or not at all.
+fn copy_missing(from: &Path, to: &Path) -> Result<()> {
+    let list = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))?;
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
+    };
+    for stage in list(from)?.into_iter().filter(|path| path.is_dir()) {
+        let target = to.join(stage.file_name().unwrap_or_default());
+        std::fs::create_dir_all(&target).map_err(|error| Error::io(&target, &error))?;
+        for file in list(&stage)? {
+            let copy = target.join(file.file_name().unwrap_or_default());
+            let stored = file
+                .extension()
+                .is_some_and(|ending| ending == "safetensors");
+            if stored && !copy.exists() {
+                let bytes = std::fs::read(&file).map_err(|error| Error::io(&file, &error))?;
+                write_atomic(&copy, &bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_has_one_shard() {
+        for of in 1..6 {
+            for place in 0..20 {
+                let having = (1..=of).filter(|index| Shard { index: *index, of }.has(place));
+                assert_eq!(having.count(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_shard_is_refused() {
+        assert_eq!("2/3".parse(), Ok(Shard { index: 2, of: 3 }));
+        for wrong in ["0/3", "4/3", "1", "a/b", "1/0", "-1/2"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}
