@@ -16,6 +16,7 @@ mod linalg;
 pub mod metrics;
 mod parameters;
 mod quantile;
+mod root;
 mod suggest;
 pub mod tune;
 pub mod verify;

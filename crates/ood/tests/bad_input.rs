@@ -61,6 +61,10 @@ impl Data {
 
     /// Fits and scores; the scores or the message.
     fn run(&self, entry: &DetectorEntry) -> Result<Vec<f64>, String> {
+        self.run_with(entry, small(entry.name))
+    }
+
+    fn run_with(&self, entry: &DetectorEntry, parameters: toml::Table) -> Result<Vec<f64>, String> {
         let of = |split: &Split| -> Labelled<'_> {
             // Leaked: a test ends soon.
             let split: &Split = Box::leak(Box::new(split.clone()));
@@ -78,7 +82,7 @@ impl Data {
             noise: 0.0014,
             logits: self.test.logits.view(),
         }];
-        let mut detector = entry.build(small(entry.name)).map_err(|e| e.to_string())?;
+        let mut detector = entry.build(parameters).map_err(|e| e.to_string())?;
         let data = FitData {
             train: of(&self.train),
             val: of(&self.val),
@@ -339,6 +343,91 @@ fn more_neighbours_than_samples_are_named() {
             message.contains(&format!("`{name}`")) && message.contains(cause),
             "{message}"
         );
+    }
+}
+
+/// Every count or dimension among the parameters of every detector, above what there is: an error that names the cause,
+/// or, where it says so, the same as all that there is.
+#[test]
+fn every_count_above_what_there_is_is_named_or_means_all() {
+    let refused = [
+        ("knn", "k", "240 training samples"),
+        ("vim", "dim", "8 dimensions"),
+        ("residual", "dim", "8 dimensions"),
+        ("nnguide", "k", "bank has"),
+    ];
+    let all = [
+        ("gen", "m", CLASSES),
+        ("openmax", "alpha", CLASSES),
+        ("openmax", "tail", 240),
+    ];
+    // Of a training, a draw or an observation, not of what there is.
+    let free = [
+        "hidden",
+        "epochs",
+        "batch",
+        "seed",
+        "loader_batch",
+        "passes",
+    ];
+    let (data, mut met) = (Data::new(), 0);
+    for entry in DETECTORS {
+        let defaults = (entry.defaults)();
+        let counts = defaults.iter().filter(|(_, value)| value.is_integer());
+        // What is optional has no default.
+        let optional = ["vim", "residual"].contains(&entry.name).then_some("dim");
+        let counts = counts.map(|(name, _)| name.as_str()).chain(optional);
+        for parameter in counts.filter(|name| !free.contains(name)) {
+            let with = |count: usize| {
+                let mut table = small(entry.name);
+                table.insert(parameter.into(), (count as i64).into());
+                data.run_with(entry, table)
+            };
+            let here = (entry.name, parameter);
+            met += 1;
+            if let Some((.., count)) = all.iter().find(|case| (case.0, case.1) == here) {
+                assert_eq!(with(100_000), with(*count), "{here:?}");
+            } else if let Some((.., cause)) = refused.iter().find(|case| (case.0, case.1) == here) {
+                let message = with(100_000).expect_err(entry.name);
+                let named = message.contains(&format!("`{}`", entry.name));
+                assert!(named && message.contains(cause), "{message}");
+            } else {
+                panic!("{here:?}: say here what more than there is means");
+            }
+        }
+    }
+    assert_eq!(met, refused.len() + all.len());
+}
+
+#[test]
+fn a_sample_is_scored_alone_as_among_others() {
+    let data = Data::new();
+    for entry in DETECTORS {
+        let all = data.run(entry).unwrap();
+        for i in [0, 17] {
+            let mut one = data.clone();
+            let range = ndarray::s![i..=i, ..];
+            one.test.features = data.test.features.slice(range).to_owned();
+            one.test.logits = data.test.logits.slice(range).to_owned();
+            one.members = data.members.slice(ndarray::s![.., i..=i, ..]).to_owned();
+            let alone = one.run(entry).unwrap();
+            // A product of matrices, single precision in nnguide, is not summed in the order of a product with a vector.
+            let near = (alone[0] - all[i]).abs() <= 1e-7 * all[i].abs();
+            assert!(
+                near && alone.len() == 1,
+                "{}: {alone:?}, {}",
+                entry.name,
+                all[i]
+            );
+        }
+        let mut none = data.clone();
+        none.test.features = Array2::zeros((0, FEATURES));
+        none.test.logits = Array2::zeros((0, CLASSES));
+        none.members = Array3::zeros((2, 0, CLASSES));
+        match none.run(entry) {
+            Ok(scores) => assert!(scores.is_empty(), "{}", entry.name),
+            Err(message) => assert!(message.contains("there are no"), "{message}"),
+        }
     }
 }
 

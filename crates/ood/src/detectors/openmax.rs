@@ -33,9 +33,9 @@ pub(super) const ENTRY: DetectorEntry = DetectorEntry {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// How many of the largest logits are revised; 3.
+    /// How many of the largest logits are revised; 3, all when there are fewer classes.
     pub alpha: usize,
-    /// How many of a class's largest distances are fitted; 20.
+    /// How many of a class's largest distances are fitted; 20, all when a class has fewer.
     pub tail: usize,
     /// Probability below which a prediction is rejected; 0.9. It does not enter the score.
     pub threshold: f64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::softmax::{argmax, max, max_probability, score_rows, softmax};
 use super::{Detector, DetectorEntry, FitData, KIND, Need, Observations, check, fitted};
-use crate::{Error, parameters};
+use crate::{Error, parameters, root};
 
 const NAME: &str = "temp_scaling";
 
@@ -122,11 +122,7 @@ pub fn optimal_temperature(logits: ArrayView2<f32>, labels: &[usize]) -> Result<
         .zip(labels)
         .all(|(row, &label)| argmax(row.view()) == label || row[label] == max(row.view()))
     {
-        return Err(Error::detector(
-            NAME,
-            "every validation sample is classified correctly: the likelihood has no maximum",
-            "give `temperature`",
-        ));
+        return Err(no_maximum());
     }
     let slope = |beta: f64| -> f64 {
         let of_row = |(row, &label): (&Array1<f64>, &usize)| {
@@ -142,17 +138,16 @@ pub fn optimal_temperature(logits: ArrayView2<f32>, labels: &[usize]) -> Result<
             "check that labels and logits belong together, or give `temperature`",
         ));
     }
-    let (mut low, mut high) = (0.0, 1.0);
-    while slope(high) < 0.0 && high < 1e12 {
-        high *= 2.0;
+    match root::of_increasing(slope) {
+        Some(inverse) => Ok(1.0 / inverse),
+        None => Err(no_maximum()),
     }
-    for _ in 0..100 {
-        let middle = 0.5 * (low + high);
-        if slope(middle) < 0.0 {
-            low = middle
-        } else {
-            high = middle
-        }
-    }
-    Ok(2.0 / (low + high))
+}
+
+fn no_maximum() -> Error {
+    Error::detector(
+        NAME,
+        "every validation sample is classified correctly: the likelihood has no maximum",
+        "give `temperature`",
+    )
 }

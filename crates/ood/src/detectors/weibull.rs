@@ -1,5 +1,7 @@
 //! Maximum-likelihood fit of a two-parameter Weibull distribution.
 
+use crate::root;
+
 /// `F(x) = 1 - exp(-(x / scale)^shape)` for x >= 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weibull {
@@ -36,23 +38,7 @@ impl Weibull {
             });
             weighted / total - 1.0 / k - mean_log
         };
-        let (mut low, mut high) = (0.0, 1.0);
-        while slope(high) < 0.0 {
-            low = high;
-            high *= 2.0;
-            if high > 1e12 {
-                return None;
-            }
-        }
-        for _ in 0..100 {
-            let middle = 0.5 * (low + high);
-            if slope(middle) < 0.0 {
-                low = middle
-            } else {
-                high = middle
-            }
-        }
-        let shape = 0.5 * (low + high);
+        let shape = root::of_increasing(slope)?;
         let mean_power =
             logs.iter().map(|log| (shape * log).exp()).sum::<f64>() / logs.len() as f64;
         Some(Self {
