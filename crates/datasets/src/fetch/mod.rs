@@ -142,17 +142,24 @@ impl<'a> Fetcher<'a> {
 
     /// The places of `names`, all of which have to be at hand.
     fn refuse(&self, names: &[&str]) -> Result<Vec<Found>> {
-        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let (mut found, mut missing, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for &name in names {
             match self.presence(name)? {
                 Presence::Present(place) => found.push(place),
-                _ => missing.push(name),
+                presence => {
+                    missing.push(name);
+                    told.push(match presence {
+                        Presence::Missing => name.into(),
+                        // Damaged, begun, incomplete.
+                        other => format!("{name} ({other})"),
+                    });
+                }
             }
         }
         match missing.is_empty() {
             true => Ok(found),
             false => Err(Error::Offline {
-                missing: missing.join(", "),
+                missing: told.join(", "),
                 command: command(&missing),
             }),
         }

@@ -29,6 +29,8 @@ pub struct Planned {
     pub place: String,
     /// Whether every file has a published checksum.
     pub checked: bool,
+    /// What is there of it: nothing, a part, or something damaged.
+    pub at_hand: Presence,
 }
 
 impl Fetcher<'_> {
@@ -41,7 +43,8 @@ impl Fetcher<'_> {
         let mut plan = Plan::default();
         for name in names {
             let item = self.manifest.item(name)?;
-            if let Presence::Present(_) = self.dirs.look(&item, &self.verified)? {
+            let at_hand = self.dirs.look(&item, &self.verified)?;
+            if let Presence::Present(_) = at_hand {
                 plan.present.push(item.name.into());
                 continue;
             }
@@ -60,6 +63,7 @@ impl Fetcher<'_> {
                     .map(Place::to_string)
                     .unwrap_or_default(),
                 checked: way.parts.iter().all(checked),
+                at_hand,
             });
         }
         Ok(plan)

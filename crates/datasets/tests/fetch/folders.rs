@@ -56,6 +56,15 @@ fn a_damaged_file_in_the_cache_is_replaced() {
     world.ensure(&Silent).unwrap();
     fs::write(world.cached("file"), &body[..1000]).unwrap();
     assert!(matches!(world.presence(), Presence::Damaged { .. }));
+    let offline = Settings {
+        offline: true,
+        ..world.settings()
+    };
+    let text = world.ensure_with(offline, &Silent).unwrap_err().to_string();
+    assert!(
+        text.contains("set (damaged: ") && text.contains("1000 bytes where 300000"),
+        "{text}"
+    );
     world.ensure(&Silent).unwrap();
     world.assert_only("file", &body);
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use diffguard_datasets::benchmark::{AnySet, BENCHMARKS, OpenBenchmark, Role};
+use diffguard_datasets::benchmark::{self, AnySet, BENCHMARKS, OpenBenchmark, Role};
 use diffguard_datasets::fetch::{Item, Presence, command};
 use diffguard_datasets::hash::sha256_hex;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
@@ -220,7 +220,13 @@ fn show_item(data: &Data, name: &str) -> Result<()> {
 /// The sets of a benchmark, and a picture of them.
 fn show_benchmark(data: &Data, name: &str, grid: Option<&Path>) -> Result<()> {
     let never = AtomicBool::new(false);
-    let opened = data.benchmark(name, Missing::LeaveOut, &never)?;
+    let opened = match data.benchmark(name, Missing::LeaveOut, &never) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tell_needed(data, name)?;
+            return Err(error);
+        }
+    };
     println!("{name}: {} classes", opened.class_names.len());
     println!(
         "  {:<14} {:<12} {:>7}  checksum of the names",
@@ -246,6 +252,20 @@ fn show_benchmark(data: &Data, name: &str, grid: Option<&Path>) -> Result<()> {
     if let Some(path) = grid {
         sample_grid(&opened)?.write(path)?;
         println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+/// What a benchmark that cannot be opened needs.
+fn tell_needed(data: &Data, name: &str) -> Result<()> {
+    println!("{name}: its in-distribution images are not at hand. It needs:");
+    for dataset in benchmark::entry(name)?.datasets {
+        let item = data.manifest.item(dataset)?;
+        let presence = data.fetcher().presence(dataset)?;
+        println!("  {dataset:<16} {presence}");
+        if !matches!(presence, Presence::Present(_)) {
+            println!("  {:<16} {}", "", item.mend());
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use diffguard_datasets::benchmark::{self, OpenBenchmark, Shelf};
-use diffguard_datasets::fetch::{DataDirs, Fetcher, Found, Plan, Settings, command};
+use diffguard_datasets::fetch::{DataDirs, Fetcher, Found, Plan, Presence, Settings, Silent};
 use diffguard_datasets::manifest::Manifest;
 
 pub use progress::FetchProgress;
@@ -66,6 +66,17 @@ impl Data {
         Fetcher::new(&self.manifest, &self.dirs, Settings::default())
     }
 
+    /// An error, with the command that fetches them, where any of `names` is not at hand.
+    fn refuse(&self, names: &[&str]) -> Result<()> {
+        let settings = Settings {
+            offline: true,
+            ..Settings::default()
+        };
+        let fetcher = Fetcher::new(&self.manifest, &self.dirs, settings);
+        fetcher.ensure(names, &Silent)?;
+        Ok(())
+    }
+
     /// Where all of a data set or checkpoint is.
     ///
     /// # Errors
@@ -85,8 +96,7 @@ impl Data {
             return Ok(());
         }
         if missing != Missing::Fetch {
-            let names: Vec<&str> = wanting(&plan).collect();
-            return Err(offline(&names));
+            return self.refuse(names);
         }
         announce(&plan);
         let progress = FetchProgress::new(stop);
@@ -140,7 +150,7 @@ impl Data {
                     )),
                 })?;
             }
-            Missing::Refuse if !free.is_empty() => return Err(offline(&free)),
+            Missing::Refuse => self.refuse(&free)?,
             _ => {}
         }
         Ok(benchmark::open(name, &self.shelf())?)
@@ -157,23 +167,12 @@ pub fn tell_left_out(opened: &OpenBenchmark) {
     }
 }
 
-fn offline(names: &[&str]) -> Error {
-    diffguard_datasets::Error::Offline {
-        missing: names.join(", "),
-        command: command(names),
-    }
-    .into()
-}
-
-/// Everything of a plan that is not at hand.
-fn wanting(plan: &Plan) -> impl Iterator<Item = &str> {
-    let free = plan.fetch.iter().map(|set| set.name.as_str());
-    free.chain(plan.by_hand.iter().map(|(name, _)| name.as_str()))
-}
-
 /// Says what is about to be fetched.
 pub fn announce(plan: &Plan) {
     for set in &plan.fetch {
+        if set.at_hand != Presence::Missing {
+            eprintln!("{}: {}", set.name, set.at_hand);
+        }
         let checked = match set.checked {
             true => "",
             false => ", UNVERIFIED: nobody has published its checksum",
