@@ -23,8 +23,9 @@ from sklearn.metrics import roc_auc_score
 from detectors import LIMIT, read
 
 DIFFERENT = {
-    "vra": "a threshold for each feature on training data; ours, as OpenOOD's, one for all on validation data",
-    "nnguide": "a bank of all training samples; ours, as OpenOOD's, a spread hundredth of them",
+    "gen": "probabilities clamped to [1e-7, 1 - 1e-7], which ties the most confident samples; ours are not",
+    "vra": "thresholds of each feature; ours, as OpenOOD's, are of all features together",
+    "nnguide": "all training samples as the bank; ours, as OpenOOD's, is a hundredth of them",
 }
 
 
@@ -38,6 +39,8 @@ def scores_of(o, val):
     train, z, labels = tensors["train.features"], tensors["train.logits"], tensors["train.labels"].long()
     f, logits, w, b = (tensors[name] for name in ("all.features", "all.logits", "head.weight", "head.bias"))
     val = torch.from_numpy(val)
+    # In single precision the probabilities of confident samples all become 1.
+    logits = logits.double()
     linear = torch.nn.Linear(w.shape[1], w.shape[0])
     linear.weight.data, linear.bias.data = w, b
 
