@@ -21,7 +21,7 @@ const METRICS: [(Metric, OodMetric); 5] = [
     (Metric::AuprOut, OodMetric::AuprOut),
 ];
 
-const ROLES: [(Role, Split); 3] = [
+pub(crate) const ROLES: [(Role, Split); 3] = [
     (Role::Near, Split::Near),
     (Role::Far, Split::Far),
     (Role::Extra, Split::Extra),

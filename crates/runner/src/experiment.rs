@@ -59,6 +59,9 @@ pub struct Experiment {
     /// Baselines.
     #[serde(default, rename = "detector")]
     pub detectors: Vec<DetectorChoice>,
+    /// Second names of rows.
+    #[serde(default, rename = "alias", skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
     /// Fusions.
     #[serde(default, rename = "combine")]
     pub combinations: Vec<Combination>,
@@ -208,6 +211,18 @@ pub struct Paper {
     pub columns: BTreeMap<String, String>,
 }
 
+/// A row under a second name: a published method that one of our settings is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    /// The name.
+    pub name: String,
+    /// The row, of a detector, a guard or the headline.
+    pub of: String,
+    /// What it is, for the table's foot.
+    pub note: Option<String>,
+}
+
 /// A fusion of rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -313,20 +328,32 @@ impl Experiment {
         for detector in &self.detectors {
             detector.check().map_err(|error| Error::file(path, error))?;
         }
-        let mut rows = self.rows();
+        let mut rows = self.computed_rows();
+        let unknown =
+            |row: &str, rows: &[String]| match suggest(row, rows.iter().map(String::as_str)) {
+                Some(near) => format!("`{row}`, which does not exist; did you mean `{near}`?"),
+                None => format!(
+                    "`{row}`, which does not exist; there are: {}",
+                    rows.join(", ")
+                ),
+            };
+        for alias in &self.aliases {
+            if !rows.contains(&alias.of) {
+                let what = unknown(&alias.of, &rows);
+                return fault(format!("alias `{}`: its `of` is {what}", alias.name));
+            }
+            if self.rows().iter().filter(|row| **row == alias.name).count() > 1 {
+                return fault(format!("two rows are called `{}`", alias.name));
+            }
+        }
+        rows.extend(self.aliases.iter().map(|alias| alias.name.clone()));
         for combination in &self.combinations {
             diffguard_ood::combine::build(&combination.rule, combination.parameters.clone())
                 .map_err(|error| Error::file(path, error))?;
             for row in &combination.of {
                 if !rows.contains(row) {
-                    let hint = match suggest(row, rows.iter().map(String::as_str)) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("there are: {}", rows.join(", ")),
-                    };
-                    return fault(format!(
-                        "`{}` combines the row `{row}`, which does not exist; {hint}",
-                        combination.name
-                    ));
+                    let what = unknown(row, &rows);
+                    return fault(format!("`{}` combines the row {what}", combination.name));
                 }
             }
             rows.push(combination.name.clone());
@@ -357,6 +384,13 @@ impl Experiment {
 
     /// The rows that a run has before its fusions.
     fn rows(&self) -> Vec<String> {
+        let mut rows = self.computed_rows();
+        rows.extend(self.aliases.iter().map(|alias| alias.name.clone()));
+        rows
+    }
+
+    /// The rows of detectors, guards and the headline.
+    fn computed_rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self
             .detectors
             .iter()

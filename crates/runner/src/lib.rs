@@ -13,6 +13,7 @@
 pub mod accuracy;
 mod baselines;
 pub mod bench;
+pub mod cascade_sensitivity;
 pub mod cli;
 pub mod commands;
 pub mod data;

@@ -51,6 +51,7 @@ pub(super) fn main_groups(run: &Run) -> Vec<MethodGroup> {
             .iter()
             .filter_map(|guard| best_column(run, &guard.name)),
     );
+    guards.extend(experiment.aliases.iter().map(|alias| alias.name.clone()));
     let fusions = experiment
         .combinations
         .iter()
@@ -134,6 +135,13 @@ pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<St
         );
     }
     text += &main.to_markdown();
+    for alias in &experiment.aliases {
+        text += &format!("\n`{}` is `{}`", alias.name, alias.of);
+        text += &alias
+            .note
+            .as_ref()
+            .map_or(".\n".to_owned(), |note| format!(": {note}.\n"));
+    }
     if let Some(chosen) = &run.record.headline {
         text += &format!(
             "\n`diffguard` is `{}`: of {} candidates it has the highest mean AUROC on the validation sets ({:.3}).\n",
