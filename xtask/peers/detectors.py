@@ -107,6 +107,7 @@ def main():
     folder, table = sys.argv[1:3]
     frame = parquet.read_table(table).to_pydict()
     split, sets = np.array(frame["split"]), np.array(frame["set"])
+    test = ~np.isin(split, ["id-val", "ood-val", "id-test"])
     worst, checked = 0.0, 0
     for path in sorted(glob.glob(os.path.join(folder, "*.safetensors"))):
         classifier = os.path.basename(path).removesuffix(".safetensors")
@@ -115,8 +116,8 @@ def main():
             name = row if row in frame else f"{row}@{classifier}"
             ours = np.array(frame[name])
             cells = []
-            for ood in dict.fromkeys(sets[(split == "near") | (split == "far")]):
-                chosen = (split == "id-test") | ((sets == ood) & ((split == "near") | (split == "far")))
+            for ood in dict.fromkeys(sets[test]):
+                chosen = (split == "id-test") | ((sets == ood) & test)
                 truth = split[chosen] == "id-test"
                 both = [100 * roc_auc_score(truth, s[chosen]) for s in (ours, peer)]
                 worst, checked = max(worst, abs(both[0] - both[1])), checked + 1

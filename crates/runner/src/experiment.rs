@@ -42,6 +42,10 @@ pub struct Experiment {
     /// Bootstrap replicates of every interval.
     #[serde(default = "default_replicates")]
     pub bootstrap: usize,
+    /// Whether scores are stored rounded as far as their order allows (`scores::compact`), for experiments with many
+    /// rows: every metric stays the same, the file becomes a third.
+    #[serde(default)]
+    pub compact_scores: bool,
     /// The row that every other is compared with in a table of differences.
     pub against: Option<String>,
     /// Inversions by name.

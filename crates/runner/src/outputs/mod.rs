@@ -56,7 +56,10 @@ impl Run {
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(Self::SCORES);
-        self.scores.write(&path)?;
+        match self.record.configuration.compact_scores {
+            true => self.scores.compacted().write(&path)?,
+            false => self.scores.write(&path)?,
+        }
         self.record.write(folder)?;
         Ok(vec![path, folder.join(Record::FILE)])
     }

@@ -1,10 +1,9 @@
 //! The scores of a run: one row a sample, one column a method. Metrics, tables and plots are made of this alone.
 
-use std::path::Path;
+mod compact;
+mod file;
 
-use diffguard_report::write_atomic;
-use polars::prelude::{Column, DataFrame, ParquetReader, ParquetWriter, SerReader};
-
+pub use self::compact::compact;
 use crate::parts::Split;
 use crate::{Error, Result};
 
@@ -123,79 +122,14 @@ impl Scores {
             .collect()
     }
 
-    /// Reads what [`write`](Self::write) has written.
-    ///
-    /// # Errors
-    /// When the file is missing or damaged, or has not these columns.
-    pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-        let fault = |error: &dyn std::fmt::Display| {
-            Error::file(path, format!("not a table of scores: {error}"))
-        };
-        let frame = ParquetReader::new(std::io::Cursor::new(bytes))
-            .finish()
-            .map_err(|error| fault(&error))?;
-        let text = |name: &str| -> Result<Vec<String>> {
-            let column = frame.column(name).and_then(|column| column.str());
-            let values = column.map_err(|error| fault(&error))?.iter();
-            Ok(values.map(|v| v.unwrap_or_default().to_owned()).collect())
-        };
-        let number = |name: &str| -> Result<Vec<i64>> {
-            let column = frame.column(name).and_then(|column| column.i64());
-            let values = column.map_err(|error| fault(&error))?.iter();
-            Ok(values.map(|v| v.unwrap_or(-1)).collect())
-        };
-        let (sets, ids) = (text("set")?, text("sample")?);
-        let (labels, predicted) = (number("label")?, number("predicted")?);
-        let samples = text("split")?.into_iter().enumerate().map(|(i, split)| {
-            Ok(Sample {
-                split: Split::from_name(&split)
-                    .ok_or_else(|| fault(&format!("no split is called `{split}`")))?,
-                set: sets[i].clone(),
-                id: ids[i].clone(),
-                label: labels[i],
-                predicted: predicted[i],
-            })
-        });
-        let mut scores = Self::new(samples.collect::<Result<_>>()?);
-        for column in frame.columns().iter().skip(5) {
-            let values = column.f64().map_err(|error| fault(&error))?;
-            let values = values.iter().map(|v| v.unwrap_or(f64::NAN)).collect();
-            scores.push(column.name().as_str(), values)?;
+    /// The same samples with every column [`compact`]ed: all orders, ties and signs stay, the file becomes small.
+    pub fn compacted(&self) -> Self {
+        let columns = self.columns.iter();
+        Self {
+            samples: self.samples.clone(),
+            columns: columns
+                .map(|(name, values)| (name.clone(), compact(values)))
+                .collect(),
         }
-        Ok(scores)
-    }
-
-    /// Writes the samples and all columns as Parquet.
-    ///
-    /// # Errors
-    /// When the file cannot be encoded or written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let text = |name: &str, value: &dyn Fn(&Sample) -> String| {
-            Column::new(
-                name.into(),
-                self.samples.iter().map(value).collect::<Vec<_>>(),
-            )
-        };
-        let number = |name: &str, value: &dyn Fn(&Sample) -> i64| {
-            Column::new(
-                name.into(),
-                self.samples.iter().map(value).collect::<Vec<_>>(),
-            )
-        };
-        let mut columns = vec![
-            text("split", &|sample| sample.split.name().to_owned()),
-            text("set", &|sample| sample.set.clone()),
-            text("sample", &|sample| sample.id.clone()),
-            number("label", &|sample| sample.label),
-            number("predicted", &|sample| sample.predicted),
-        ];
-        for (name, values) in &self.columns {
-            columns.push(Column::new(name.as_str().into(), values));
-        }
-        let mut frame = DataFrame::new(self.samples.len(), columns)?;
-        let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes).finish(&mut frame)?;
-        Ok(write_atomic(path, &bytes)?)
     }
 }
