@@ -1,13 +1,15 @@
 //! What a table is computed over: in-distribution images, validation images and out-of-distribution test sets, and
 //! the registry of the benchmarks there are.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::fetch::{DataDirs, Found};
 use crate::hash::Fields;
 use crate::listed::ListedSet;
 use crate::manifest::Manifest;
-use crate::{Error, ImageSet, Result, openood, quick};
+use crate::{Error, ImageSet, ImageShape, Result, openood, quick};
 
 /// The most pixels that [`OpenBenchmark::load`] decodes into memory, bytes: all of CIFAR-10's sets have 0.7 GB.
 pub const MEMORY_LIMIT: u64 = 8 << 30;
@@ -112,27 +114,6 @@ impl Benchmark {
             ..self.clone()
         }
     }
-
-    /// SHA-256 over names, roles and the checksums of all sets, in hexadecimal.
-    pub fn checksum(&self) -> String {
-        let mut fields = Fields::new("benchmark/1")
-            .text(&self.name)
-            .number(self.class_names.len() as u64);
-        for class in &self.class_names {
-            fields = fields.text(class);
-        }
-        let validation = self.ood_val.iter().map(|set| ("ood-val", set));
-        let test = self.ood_test.iter().map(|ood| (ood.role.name(), &ood.set));
-        let own = [
-            ("fit", &self.fit),
-            ("id-val", &self.id_val),
-            ("id-test", &self.id_test),
-        ];
-        for (role, set) in own.into_iter().chain(validation).chain(test) {
-            fields = fields.text(role).text(&set.name).text(&set.checksum());
-        }
-        fields.hex()
-    }
 }
 
 /// Where benchmarks are read from.
@@ -188,13 +169,77 @@ impl AnySet {
         self.len() == 0
     }
 
-    /// Bytes of its pixels.
-    pub fn bytes(&self) -> u64 {
-        let shape = match self {
+    /// The size of every image.
+    pub fn shape(&self) -> ImageShape {
+        match self {
             Self::Memory(set) => set.shape,
             Self::Listed(set) => set.shape(),
-        };
-        (shape.len() * self.len()) as u64
+        }
+    }
+
+    /// The class of each image; [`OUT_OF_DISTRIBUTION`](crate::OUT_OF_DISTRIBUTION) where it has none.
+    pub fn labels(&self) -> &[i64] {
+        match self {
+            Self::Memory(set) => &set.labels,
+            Self::Listed(set) => &set.labels,
+        }
+    }
+
+    /// The list name of each image.
+    pub fn ids(&self) -> &[String] {
+        match self {
+            Self::Memory(set) => &set.ids,
+            Self::Listed(set) => &set.ids,
+        }
+    }
+
+    /// Bytes of its pixels.
+    pub fn bytes(&self) -> u64 {
+        (self.shape().len() * self.len()) as u64
+    }
+
+    /// The images of `range`.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be decoded.
+    ///
+    /// # Panics
+    ///
+    /// If the range reaches beyond [`len`](Self::len).
+    pub fn decode(&self, range: Range<usize>) -> Result<ImageSet> {
+        match self {
+            Self::Memory(set) => Ok(set.subset(&Vec::from_iter(range))),
+            Self::Listed(set) => set.decode(range),
+        }
+    }
+
+    /// What an image's pixels follow from (see [`ListedSet::evidence`]).
+    ///
+    /// # Errors
+    ///
+    /// What reading the image meets.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below [`len`](Self::len).
+    pub fn evidence(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Memory(set) => Ok(Cow::Borrowed(set.image(index))),
+            Self::Listed(set) => set.evidence(index).map(Cow::Owned),
+        }
+    }
+
+    /// SHA-256 over images, labels and ids, in hexadecimal (see [`ListedSet::checksum`]).
+    ///
+    /// # Errors
+    ///
+    /// What reading the images meets.
+    pub fn checksum(&self) -> Result<String> {
+        match self {
+            Self::Memory(set) => Ok(set.checksum()),
+            Self::Listed(set) => set.checksum(),
+        }
     }
 
     /// At most `n` images (see [`ImageSet::limit`]); nothing is decoded for it.
@@ -275,6 +320,31 @@ impl OpenBenchmark {
                 .collect(),
             ..self.clone()
         }
+    }
+
+    /// SHA-256 over names, roles and the checksums of all sets, in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// What reading the images meets.
+    pub fn checksum(&self) -> Result<String> {
+        let mut fields = Fields::new("benchmark/1")
+            .text(&self.name)
+            .number(self.class_names.len() as u64);
+        for class in &self.class_names {
+            fields = fields.text(class);
+        }
+        let validation = self.ood_val.iter().map(|set| ("ood-val", set));
+        let test = self.ood_test.iter().map(|ood| (ood.role.name(), &ood.set));
+        let own = [
+            ("fit", &self.fit),
+            ("id-val", &self.id_val),
+            ("id-test", &self.id_test),
+        ];
+        for (role, set) in own.into_iter().chain(validation).chain(test) {
+            fields = fields.text(role).text(set.name()).text(&set.checksum()?);
+        }
+        Ok(fields.hex())
     }
 
     /// Decodes every image into memory.

@@ -17,7 +17,8 @@ use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageResult, Limits};
 
-use crate::transforms::Picture;
+use crate::hash::Fields;
+use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageShape, Result};
 
 /// The most pixels of a picture (the largest of ImageNet has 61 million).
@@ -74,6 +75,26 @@ pub fn rgb(bytes: &[u8], path: &Path, entry: &str) -> Result<Picture> {
         &values,
     )
     .map_err(|error| fault(error.to_string()))
+}
+
+/// Two pictures for [`fingerprint`], larger and smaller than what they are resized to.
+const SPECIMENS: [(&str, &[u8]); 2] = [
+    ("specimen.jpg", include_bytes!("decode/specimen.jpg")),
+    ("specimen.png", include_bytes!("decode/specimen.png")),
+];
+
+/// A checksum of what this program makes of two specimens: with the encoded bytes of a picture it stands for the
+/// picture's pixels, since it changes when decoder or resize come to do anything else.
+pub(crate) fn fingerprint(preprocess: Preprocess) -> Result<String> {
+    let mut fields = Fields::new("decoded/1");
+    for (name, bytes) in SPECIMENS {
+        let made = preprocess.apply(&rgb(bytes, Path::new(name), name)?)?;
+        fields = fields
+            .number(made.shape().height as u64)
+            .number(made.shape().width as u64)
+            .bytes(made.pixels());
+    }
+    Ok(fields.hex())
 }
 
 /// Decodes, if the size that the header announces is possible with so many `bytes`.

@@ -261,7 +261,7 @@ impl Watched<'_> {
         self.pipeline.progress.add_total(images as u64);
         let mut units = units.to_vec();
         let logits = self.pipeline.each(&mut units, |done| {
-            let set = &self.parts[done.part].set.name;
+            let set = self.parts[done.part].set.name();
             perturb(self.pipeline, set, &done.unit, self.classifier, &setting)
         })?;
         Ok((setting, stacked(logits.iter())?))

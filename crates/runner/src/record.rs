@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diffguard_datasets::benchmark::{Benchmark, Role};
+use diffguard_datasets::benchmark::{OpenBenchmark, Role};
 use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ pub struct Record {
 pub struct BenchmarkRecord {
     /// The benchmark's name.
     pub name: String,
-    /// Checksum over all images and labels that were used.
+    /// Checksum over all images and labels that were used (see [`OpenBenchmark::checksum`]).
     pub checksum: String,
     /// The files that they come from.
     pub files: Vec<FileRecord>,
@@ -115,10 +115,13 @@ pub struct StageRecord {
 
 impl BenchmarkRecord {
     /// The record of a benchmark.
-    pub fn of(benchmark: &Benchmark) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub fn of(benchmark: &OpenBenchmark) -> Result<Self> {
+        Ok(Self {
             name: benchmark.name.clone(),
-            checksum: benchmark.checksum(),
+            checksum: benchmark.checksum()?,
             files: benchmark
                 .sources
                 .iter()
@@ -132,7 +135,7 @@ impl BenchmarkRecord {
                 .ood_test
                 .iter()
                 .filter(|ood| ood.role == Role::Extra)
-                .map(|ood| ood.set.name.clone())
+                .map(|ood| ood.set.name().to_owned())
                 .collect(),
             left_out: benchmark
                 .left_out
@@ -144,7 +147,7 @@ impl BenchmarkRecord {
                     command: set.command.clone(),
                 })
                 .collect(),
-        }
+        })
     }
 }
 

@@ -58,6 +58,10 @@ impl Pictures for Files {
         }
     }
 
+    fn encoded(&self, number: usize) -> Result<Option<Vec<u8>>> {
+        self.container.read_index(number).map(Some)
+    }
+
     fn picture(&self, number: usize) -> Result<Picture> {
         let entry = &self.container.entries()[number].name;
         decode::rgb(

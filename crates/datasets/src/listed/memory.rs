@@ -78,6 +78,10 @@ impl Pictures for Block {
         Ok(Some(self.number(at, index)))
     }
 
+    fn encoded(&self, _: usize) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     fn picture(&self, number: usize) -> Result<Picture> {
         let mut index = number;
         for (_, set) in &self.halves {

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use crate::hash::Fields;
 use crate::image_set::{ImageSet, ImageShape, draw};
 use crate::lists::{ImageList, ListEntry};
 use crate::transforms::{Picture, Preprocess};
-use crate::{Error, OUT_OF_DISTRIBUTION, Result};
+use crate::{Error, OUT_OF_DISTRIBUTION, Result, decode};
 
 /// An archive's images by number.
 pub trait Pictures: Send + Sync {
@@ -19,6 +20,13 @@ pub trait Pictures: Send + Sync {
     ///
     /// [`Error::Format`] where the name says nothing, or something else than the archive (another label).
     fn find(&self, name: &str) -> Result<Option<usize>>;
+
+    /// The file that the image with this number is decoded from; `None` where the archive holds plain values.
+    ///
+    /// # Errors
+    ///
+    /// What reading it meets.
+    fn encoded(&self, number: usize) -> Result<Option<Vec<u8>>>;
 
     /// The image with this number, in three colours.
     ///
@@ -43,6 +51,10 @@ pub struct ListedSet {
     numbers: Vec<usize>,
     pictures: Arc<dyn Pictures>,
     preprocess: Preprocess,
+    /// What decoding makes of a specimen, for checksums.
+    fingerprint: String,
+    /// Checksums of the encoded images, as far as they were asked for.
+    digests: Arc<Vec<OnceLock<String>>>,
 }
 
 impl fmt::Debug for ListedSet {
@@ -93,9 +105,11 @@ impl ListedSet {
                 .iter()
                 .map(|entry| entry.name.clone())
                 .collect(),
+            digests: Arc::new(vec![OnceLock::new(); numbers.len()]),
             numbers,
             pictures,
             preprocess,
+            fingerprint: decode::fingerprint(preprocess)?,
         })
     }
 
@@ -147,6 +161,62 @@ impl ListedSet {
         )
     }
 
+    /// What an image's pixels follow from: the checksum of its file and of the way to decode it, where it has a file;
+    /// nothing is decoded for it. Else its pixels.
+    ///
+    /// # Errors
+    ///
+    /// What reading the image meets.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below [`len`](Self::len).
+    pub fn evidence(&self, index: usize) -> Result<Vec<u8>> {
+        if let Some(digest) = self.digests[index].get() {
+            return Ok(digest.clone().into());
+        }
+        let number = self.numbers[index];
+        match self.pictures.encoded(number)? {
+            Some(encoded) => {
+                let digest = Fields::new("encoded/1")
+                    .text(&self.fingerprint)
+                    .bytes(&encoded)
+                    .hex();
+                let digest = self.digests[index].get_or_init(|| digest);
+                Ok(digest.clone().into())
+            }
+            None => {
+                let picture = self.preprocess.apply(&self.pictures.picture(number)?)?;
+                Ok(picture.into_pixels())
+            }
+        }
+    }
+
+    /// SHA-256 over the images' [`evidence`](Self::evidence), labels and ids, in hexadecimal. Of values in memory it
+    /// is that of the [decoded set](ImageSet::checksum).
+    ///
+    /// # Errors
+    ///
+    /// What reading the images meets.
+    pub fn checksum(&self) -> Result<String> {
+        let in_memory = match self.numbers.first() {
+            Some(&first) => self.pictures.encoded(first)?.is_none(),
+            None => true,
+        };
+        if in_memory {
+            return Ok(self.decode(0..self.len())?.checksum());
+        }
+        let evidence = (0..self.len())
+            .into_par_iter()
+            .map(|index| self.evidence(index))
+            .collect::<Result<Vec<_>>>()?;
+        let mut fields = Fields::new("listed-set/1").number(self.len() as u64);
+        for ((evidence, &label), id) in evidence.iter().zip(&self.labels).zip(&self.ids) {
+            fields = fields.bytes(evidence).number(label as u64).text(id);
+        }
+        Ok(fields.hex())
+    }
+
     /// The same images with every label taken away: an out-of-distribution set.
     #[must_use]
     pub fn unlabelled(mut self) -> Self {
@@ -165,6 +235,12 @@ impl ListedSet {
             numbers: kept.iter().map(|&index| self.numbers[index]).collect(),
             pictures: self.pictures.clone(),
             preprocess: self.preprocess,
+            fingerprint: self.fingerprint.clone(),
+            digests: kept
+                .iter()
+                .map(|&index| self.digests[index].clone())
+                .collect::<Vec<_>>()
+                .into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use diffguard_datasets::benchmark::Benchmark;
+use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory};
 
 pub(crate) use self::election::candidate;
@@ -198,7 +198,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         burn: Record::burn_version(),
         device: pipeline.device_name.clone(),
         threads: rayon::current_num_threads(),
-        benchmark: BenchmarkRecord::of(&benchmark),
+        benchmark: BenchmarkRecord::of(&benchmark)?,
         classifiers: networks
             .classifiers
             .iter()
@@ -236,21 +236,25 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     Ok(out)
 }
 
-/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing more is decoded.
+/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing is decoded.
 fn load_benchmark(
     experiment: &Experiment,
     data: &Data,
     options: &Options,
     stop: &AtomicBool,
-) -> Result<Benchmark> {
+) -> Result<OpenBenchmark> {
     let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
     tell_left_out(&opened);
     let (test, validation) = (experiment.limit, experiment.validation_limit);
-    Ok(opened.limit(test, validation, experiment.seed).load()?)
+    Ok(opened.limit(test, validation, experiment.seed))
 }
 
 /// Refuses what cannot run before anything is computed.
-fn check_fit(experiment: &Experiment, benchmark: &Benchmark, networks: &Networks) -> Result<()> {
+fn check_fit(
+    experiment: &Experiment,
+    benchmark: &OpenBenchmark,
+    networks: &Networks,
+) -> Result<()> {
     for config in experiment.inversion.values() {
         let schedule = &networks.diffusion()?.schedule;
         config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
@@ -369,7 +373,7 @@ fn observe_units(
         let fitted_only = parts[done.part].split == Split::Fit && !experiment.each_classifier;
         let count = if fitted_only { 1 } else { usize::MAX };
         for classifier in networks.classifiers.iter().take(count) {
-            let set = &parts[done.part].set.name;
+            let set = parts[done.part].set.name();
             done.observed
                 .push(observe(pipeline, set, &done.unit, classifier)?);
         }
@@ -387,9 +391,9 @@ fn invert_units(
     pipeline: &Pipeline,
 ) -> Result<()> {
     pipeline.each(units, |unit| {
-        let set = &parts[unit.part].set.name;
+        let set = parts[unit.part].set.name();
         for (inversion_name, config) in &experiment.inversion {
-            let inverted = invert(pipeline, set, &unit.unit, networks, config)?;
+            let mut inverted = invert(pipeline, set, &unit.unit, networks, config)?;
             for guard in &experiment.guards {
                 let (name, config) = guard.reconstruction();
                 let wanted = guard.reference.contains(&Reference::Reconstruction);
@@ -400,7 +404,7 @@ fn invert_units(
                     continue;
                 }
                 let nothing = vec![-1; unit.unit.len()];
-                let made = synthesise(
+                let mut made = synthesise(
                     pipeline,
                     set,
                     &unit.unit,
@@ -410,8 +414,10 @@ fn invert_units(
                     (&GuidanceConfig::None {}, &config),
                     &nothing,
                 )?;
+                made.image.let_go();
                 unit.reconstructed.insert(name, made);
             }
+            inverted.latent.let_go();
             unit.inverted.insert(inversion_name.clone(), inverted);
         }
         Ok(())
@@ -506,7 +512,7 @@ fn scores(
         let fused = evaluate::fuse(combination, &scores)?;
         scores.push(combination.name.clone(), fused)?;
     }
-    let pictures = pictures(experiment, headline.as_ref(), parts, &rest);
+    let pictures = pictures(experiment, headline.as_ref(), parts, &rest, pipeline)?;
     Ok(Finished {
         scores,
         headline,
@@ -546,9 +552,9 @@ fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
                 .enumerate()
                 .map(|(i, predicted)| Sample {
                     split: part.split,
-                    set: part.set.name.clone(),
-                    id: part.set.ids[unit.unit.first + i].clone(),
-                    label: part.set.labels[unit.unit.first + i],
+                    set: part.set.name().to_owned(),
+                    id: part.set.ids()[unit.unit.first + i].clone(),
+                    label: part.set.labels()[unit.unit.first + i],
                     predicted: predicted as i64,
                 })
         })
@@ -566,7 +572,7 @@ fn run_guards(
     pipeline: &Pipeline,
 ) -> Result<Vec<(String, Vec<f64>)>> {
     let compared = pipeline.each(units, |done| {
-        let set = &parts[done.part].set.name;
+        let set = parts[done.part].set.name();
         let known = Known {
             logits: &done.observed[0].logits.values,
             classes: networks.protected().network.num_classes(),
@@ -575,10 +581,10 @@ fn run_guards(
         };
         // By the name of the reconstruction; the input has none.
         let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
-        let mut compared = Vec::new();
+        let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
         for (place, guard) in guards.iter().enumerate() {
             let labels = guard.label.choose(&known, experiment.seed)?;
-            let made = synthesise(
+            let mut made = synthesise(
                 pipeline,
                 set,
                 &done.unit,
@@ -593,14 +599,16 @@ fn run_guards(
                     Reference::Input => None,
                     Reference::Reconstruction => Some(guard.reconstruction().0),
                 };
-                let with = references
-                    .entry(name.clone())
-                    .or_insert_with(|| match &name {
-                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0]),
+                if !references.contains_key(&name) {
+                    let with = match &name {
+                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0])?,
                         Some(name) => {
                             Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
                         }
-                    });
+                    };
+                    references.insert(name.clone(), with);
+                }
+                let with = &references[&name];
                 let columns = compare(
                     pipeline,
                     set,
@@ -612,8 +620,11 @@ fn run_guards(
                 )?;
                 compared.push((place, *reference, columns));
             }
-            done.synthesised.insert(guard.name.clone(), made);
+            made.image.let_go();
+            synthesised.push((guard.name.clone(), made));
         }
+        drop(references);
+        done.synthesised.extend(synthesised);
         Ok(compared)
     })?;
     let mut columns: BTreeMap<(usize, Reference, SimilarityName), Vec<f64>> = BTreeMap::new();

@@ -1,8 +1,10 @@
 //! Samples whose pictures go into the grid.
 
 use super::{Chosen, Done};
+use crate::Result;
 use crate::experiment::Experiment;
 use crate::parts::{Part, Split};
+use crate::pipeline::Pipeline;
 use crate::store::Array;
 
 /// A sample with its pictures, each `[channel, height, width]` in [-1, 1].
@@ -27,39 +29,46 @@ pub(super) fn pictures(
     chosen: Option<&Chosen>,
     parts: &[Part],
     units: &[Done],
-) -> Vec<Picture> {
+    pipeline: &Pipeline,
+) -> Result<Vec<Picture>> {
     let guard = chosen
         .map(|chosen| chosen.guard.as_str())
         .or(experiment.guards.first().map(|g| g.name.as_str()));
     let guard = guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name));
     let Some(guard) = guard else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let shown: Vec<Vec<usize>> = parts.iter().map(shown).collect();
     let mut pictures = Vec::new();
     let mut position = 0;
     for done in units {
         let part = &parts[done.part];
-        let size = part.set.shape.len();
+        let size = part.set.shape().len();
         let image = |array: &Array, i: usize| array.values[i * size..(i + 1) * size].to_vec();
-        if let Some(synthesis) = done.synthesised.get(&guard.name) {
-            let here = done.unit.first..done.unit.first + done.unit.len();
-            for index in shown[done.part].iter().filter(|index| here.contains(index)) {
+        let here = done.unit.first..done.unit.first + done.unit.len();
+        let shown = shown[done.part].iter();
+        let shown: Vec<&usize> = shown.filter(|index| here.contains(index)).collect();
+        if let Some(synthesis) = done.synthesised.get(&guard.name)
+            && !shown.is_empty()
+        {
+            let (input, made) = (done.unit.images()?, synthesis.image.get(pipeline)?);
+            let reconstruction = done.reconstructed.get(&guard.reconstruction().0);
+            let reconstruction = reconstruction
+                .map(|made| made.image.get(pipeline))
+                .transpose()?;
+            for index in shown {
                 let i = index - done.unit.first;
                 pictures.push(Picture {
                     sample: position + i,
-                    input: image(&done.unit.images, i),
-                    reconstruction: done
-                        .reconstructed
-                        .get(&guard.reconstruction().0)
-                        .map(|made| image(&made.image, i)),
-                    synthesis: image(&synthesis.image, i),
+                    input: image(&input, i),
+                    reconstruction: reconstruction.as_deref().map(|made| image(made, i)),
+                    synthesis: image(&made, i),
                 });
             }
         }
         position += done.unit.len();
     }
-    pictures
+    Ok(pictures)
 }
 
 /// Which images of a test set are shown: one of each of the first classes that occur, or an even spread.
@@ -69,8 +78,8 @@ fn shown(part: &Part) -> Vec<usize> {
         Split::IdTest => {
             let mut classes = Vec::new();
             let first_of_class = |index: &usize| {
-                let new = !classes.contains(&set.labels[*index]);
-                classes.push(set.labels[*index]);
+                let new = !classes.contains(&set.labels()[*index]);
+                classes.push(set.labels()[*index]);
                 new
             };
             (0..set.len())

@@ -1,6 +1,6 @@
 //! The picture grid of a run.
 
-use diffguard_datasets::benchmark::Benchmark;
+use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_report::pictures::{
     Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile, Verdict,
 };
@@ -11,8 +11,8 @@ use crate::bench::Picture;
 use crate::parts::Split;
 
 /// Input, reconstruction, synthesis under the predicted label, difference, for samples of every test set.
-pub fn grid(run: &Run, benchmark: &Benchmark, pictures: &[Picture]) -> Result<PictureGrid> {
-    let shape = benchmark.id_test.shape;
+pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Result<PictureGrid> {
+    let shape = benchmark.id_test.shape();
     let tile = |values: &[f32]| {
         Tile::from_planes(
             shape.channels,

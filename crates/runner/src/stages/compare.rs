@@ -1,5 +1,6 @@
 //! Compare: one column a similarity.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use diffguard_guidance::{SimilarityName, View};
@@ -30,40 +31,60 @@ struct DependsOn<'a> {
     perceptual: Option<&'a [String]>,
 }
 
-/// What the syntheses of a work unit are compared with. The networks look at it once, whatever the number of settings.
+/// What the syntheses of a work unit are compared with. The networks look at it once, whatever the number of settings,
+/// and not at all where every comparison is stored.
 pub struct Compared<'a> {
     key: Key,
-    view: View<'a>,
+    look: Box<dyn Fn() -> Result<View<'a>> + 'a>,
+    view: OnceCell<View<'a>>,
 }
 
 impl<'a> Compared<'a> {
     /// The input, whose logits and features are known from the first stage.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
     pub fn input(
-        pipeline: &Pipeline,
+        pipeline: &'a Pipeline,
         networks: &'a Networks,
-        unit: &Unit,
-        observed: &Observed,
-    ) -> Self {
-        let view = networks.view(pipeline.tensor::<4>(&unit.images));
-        Self {
-            key: unit.key.clone(),
-            view: view.with_observations(
-                pipeline.tensor(&observed.features),
-                pipeline.tensor(&observed.logits),
-            ),
-        }
+        unit: &'a Unit,
+        observed: &'a Observed,
+    ) -> Result<Self> {
+        Ok(Self {
+            key: unit.key()?.clone(),
+            look: Box::new(|| {
+                let view = networks.view(pipeline.tensor::<4>(&unit.images()?));
+                Ok(view.with_observations(
+                    pipeline.tensor(&observed.features),
+                    pipeline.tensor(&observed.logits),
+                ))
+            }),
+            view: OnceCell::new(),
+        })
     }
 
     /// The unconditional reconstruction.
     pub fn reconstruction(
-        pipeline: &Pipeline,
+        pipeline: &'a Pipeline,
         networks: &'a Networks,
-        reconstruction: &Synthesis,
+        reconstruction: &'a Synthesis,
     ) -> Self {
         Self {
             key: reconstruction.key.clone(),
-            view: networks.view(pipeline.tensor::<4>(&reconstruction.image)),
+            look: Box::new(|| {
+                let image = reconstruction.image.get(pipeline)?;
+                Ok(networks.view(pipeline.tensor::<4>(&image)))
+            }),
+            view: OnceCell::new(),
         }
+    }
+
+    fn view(&self) -> Result<&View<'a>> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
+        }
+        let view = (self.look)()?;
+        Ok(self.view.get_or_init(|| view))
     }
 }
 
@@ -93,16 +114,17 @@ pub fn compare(
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let before = reference.view.cost().classifier_rows;
-        let made = networks.view(pipeline.tensor::<4>(&synthesis.image));
+        let with = reference.view()?;
+        let before = with.cost().classifier_rows;
+        let made = networks.view(pipeline.tensor::<4>(&*synthesis.image.get(pipeline)?));
         let mut output = Output::default();
         for name in similarities {
-            let score = name.similarity().score(&reference.view, &made)?;
+            let score = name.similarity().score(with, &made)?;
             output.arrays.insert(name.to_string(), array(score)?);
         }
         // Earlier settings have paid for what the networks had seen of the reference before.
         output.cost = made.cost();
-        output.cost.classifier_rows += reference.view.cost().classifier_rows - before;
+        output.cost.classifier_rows += with.cost().classifier_rows - before;
         Ok(output)
     })?;
     similarities

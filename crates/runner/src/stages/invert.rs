@@ -11,6 +11,7 @@ use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
+use crate::stages::Kept;
 use crate::store::{Array, Key, Output};
 
 const STAGE: &str = "invert";
@@ -20,7 +21,7 @@ const VERSION: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Inversion {
     /// `[image, channel, height, width]`.
-    pub latent: Array,
+    pub latent: Kept,
     /// Index of the last move of each image.
     pub stops: Vec<usize>,
     /// Key of the output.
@@ -79,14 +80,14 @@ pub fn invert(
             unet: &diffusion.provenance.sha256,
             schedule: &diffusion.schedule_config,
             inversion: config,
-            images: &unit.key,
+            images: unit.key()?,
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
             perceptual: networks.perceptual_key(&watched),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
-        let image = pipeline.tensor::<4>(&unit.images);
+        let image = pipeline.tensor::<4>(&unit.images()?);
         let look = |image: Tensor<4>| networks.view(image);
         let inverted = diffguard_guidance::invert_with(
             diffusion.unet.as_ref(),
@@ -111,14 +112,14 @@ pub fn invert(
         Ok(output)
     })?;
     Ok(Inversion {
-        latent: output.array("latent")?.clone(),
         stops: output
             .array("stops")?
             .values
             .iter()
             .map(|&stop| stop as usize)
             .collect(),
-        key,
         spent: Spent::of(&output),
+        latent: Kept::new(STAGE, &key, output, "latent")?,
+        key,
     })
 }

@@ -3,12 +3,14 @@
 
 mod compare;
 mod invert;
+mod kept;
 mod observe;
 mod perturb;
 mod synthesise;
 
 pub use compare::{Compared, compare};
 pub use invert::{Inversion, invert};
+pub use kept::Kept;
 pub use observe::{Observed, observe};
 pub use perturb::perturb;
 pub use synthesise::{Synthesis, synthesise};

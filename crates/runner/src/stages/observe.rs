@@ -61,13 +61,13 @@ pub fn observe(
         &DependsOn {
             device: &pipeline.device_name,
             classifier: &classifier.provenance.sha256,
-            images: &unit.key,
+            images: unit.key()?,
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let features = classifier
             .network
-            .features(pipeline.tensor::<4>(&unit.images));
+            .features(pipeline.tensor::<4>(&unit.images()?));
         let logits = classifier.network.head(features.clone());
         let mut output = Output {
             cost: Cost {

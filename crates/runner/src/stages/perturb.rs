@@ -39,14 +39,14 @@ pub fn perturb(
         &DependsOn {
             device: &pipeline.device_name,
             classifier: &classifier.provenance.sha256,
-            images: &unit.key,
+            images: unit.key()?,
             setting,
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let logits = perturbed_logits(
             classifier.network.as_ref(),
-            pipeline.tensor::<4>(&unit.images),
+            pipeline.tensor::<4>(&unit.images()?),
             setting.temperature,
             setting.noise,
         );

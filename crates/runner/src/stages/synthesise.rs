@@ -9,8 +9,8 @@ use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
-use crate::stages::Inversion;
-use crate::store::{Array, Key, Output};
+use crate::stages::{Inversion, Kept};
+use crate::store::{Key, Output};
 
 const STAGE: &str = "synthesise";
 const VERSION: u32 = 2;
@@ -19,7 +19,7 @@ const VERSION: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Synthesis {
     /// `[image, channel, height, width]`; may leave [-1, 1].
-    pub image: Array,
+    pub image: Kept,
     /// Key of the output.
     pub key: Key,
     /// What it cost when it was computed.
@@ -68,12 +68,12 @@ pub fn synthesise(
         let context = GuidanceContext::new(
             diffusion.unet.as_ref(),
             needs_classifier.then_some(protected.network.as_ref()),
-            pipeline.tensor::<4>(&unit.images),
+            pipeline.tensor::<4>(&unit.images()?),
             labels.to_vec(),
         )?;
         let prepared = guidance.prepare(&context)?;
         let start = Start {
-            latent: pipeline.tensor::<4>(&inversion.latent),
+            latent: pipeline.tensor::<4>(&*inversion.latent.get(pipeline)?),
             indices: inversion
                 .stops
                 .iter()
@@ -97,8 +97,8 @@ pub fn synthesise(
         Ok(output)
     })?;
     Ok(Synthesis {
-        image: output.array("image")?.clone(),
-        key,
         spent: Spent::of(&output),
+        image: Kept::new(STAGE, &key, output, "image")?,
+        key,
     })
 }
