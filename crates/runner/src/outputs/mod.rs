@@ -16,7 +16,7 @@ pub use self::grid::grid;
 use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;
-use crate::{Result, differences, evaluate};
+use crate::{Result, cascade_sensitivity, differences, evaluate};
 
 /// A finished run: all that its tables and plots are made of.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ impl Run {
         }
         written.extend(plots::plots(self, &rows, folder)?);
         written.extend(figures::figures(self, &rows, folder)?);
+        written.extend(cascade_sensitivity::write(self, folder)?);
         Ok(Rebuilt { table, written })
     }
 
