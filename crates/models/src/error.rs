@@ -55,6 +55,16 @@ pub enum Error {
         /// What it was given.
         found: Vec<usize>,
     },
+    /// A prediction without a label is asked of a network that cannot make one.
+    #[error(
+        "the diffusion network is conditioned on {classes} classes and has no null label, so it predicts nothing \
+         without a label; give one that is unconditional, or that was trained with a null label (classifier-free \
+         guidance)"
+    )]
+    NeedsLabel {
+        /// Classes that it knows.
+        classes: usize,
+    },
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),

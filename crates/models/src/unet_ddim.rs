@@ -15,6 +15,7 @@ use crate::blocks::{
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -191,6 +192,14 @@ impl Summary for DdimUnetConfig {
         let mut trace = Trace::default();
         network.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
     }
 }
 

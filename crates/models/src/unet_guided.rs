@@ -11,6 +11,7 @@ use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
 use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -158,6 +159,14 @@ impl Summary for GuidedUnetConfig {
         let mut trace = Trace::default();
         network.trunk.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
     }
 }
 

@@ -15,6 +15,7 @@ use crate::blocks::{BLOCKS, CHANNELS, CLASSES, Embedding, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::latent_diffusion;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -145,6 +146,14 @@ impl Summary for LatentUnetConfig {
         let mut trace = Trace::default();
         network.unet.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
     }
 }
 
