@@ -48,7 +48,7 @@ fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
 }
 
 /// The checkpoint under the user's names, and the network that it is of.
-fn checkpoint(path: &Path) -> impl Classifier {
+fn checkpoint(path: &Path) -> impl Classifier + use<> {
     let device = Device::flex();
     let network = config().init(&device);
     let source = Procedural::of(&network, &key_map()).source();
