@@ -159,7 +159,7 @@ enum Network {
     /// A classifier of a family, without its file.
     Classifier(ClassifierNetwork),
     /// A classifier with its file.
-    File(FoundClassifier),
+    File(Box<FoundClassifier>),
     /// A diffusion network with its file.
     Record(PathBuf, Box<WeightsRecord<DiffusionNetwork>>),
 }
@@ -246,7 +246,7 @@ fn describe(name: &str, config: Option<&Path>, root: &Root) -> Result<Described>
         return Ok(Described {
             what: format!("{}, classifier", found.name),
             summary: found.network.summary()?,
-            network: Network::File(found),
+            network: Network::File(Box::new(found)),
         });
     }
     let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
