@@ -13,6 +13,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::{
     Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth, upsample2,
@@ -249,6 +250,12 @@ impl NoisePredictor for QuickUnet {
         let label =
             label.unwrap_or_else(|| Tensor::full([batch], self.num_classes as i64, &x_t.device()));
         self.forward(x_t, t, label)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let [_, folded, _, _] = self.stem.weight.lazy_shape().dims();
+        let channels = folded / (self.patch * self.patch);
+        check_images("stem", channels, (2 * self.patch, true), shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -7,7 +7,9 @@ use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
 
+use crate::Error;
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
@@ -153,6 +155,11 @@ pub(crate) fn summary<R: Residual>(network: &R, map: &KeyMap) -> NetworkSummary 
 impl<R: Residual> Classifier for R {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.activations(self.parts().preprocessing.normalise(image), &mut |_| ())
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let [_, channels, _, _] = self.parts().conv1.weight.lazy_shape().dims();
+        check_images("conv1", channels, (1, false), shape)
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {

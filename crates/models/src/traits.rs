@@ -26,6 +26,15 @@ pub trait NoisePredictor: Send + Sync {
     /// The label that stands for "no label" (classifier-free guidance), where the network was trained with one.
     fn null_label(&self) -> Option<usize>;
 
+    /// Refuses an `x_t` of `[channel, height, width]` that the network does not take. One that says nothing takes all.
+    ///
+    /// # Errors
+    /// [`Error::Images`] names the layer, what it expects and what was found.
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let _ = shape;
+        Ok(())
+    }
+
     /// Refuses a network that cannot predict without a label. Whoever asks for unconditional predictions of a network
     /// that a user named asks this first.
     ///
@@ -77,6 +86,15 @@ pub trait Classifier: Send + Sync {
 
     /// Side in pixels of the square images that it was trained on.
     fn input_side(&self) -> usize;
+
+    /// Refuses images of `[channel, height, width]` that the layers do not take. A network that says nothing takes all.
+    ///
+    /// # Errors
+    /// [`Error::Images`] names the layer, what it expects and what was found.
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let _ = shape;
+        Ok(())
+    }
 
     /// Activations `[batch, channel, h, w]` after each stage, from the first to [`last_stage`](Self::last_stage), all of
     /// one pass; the last stage alone where an implementation does not say more. `image`: as there.

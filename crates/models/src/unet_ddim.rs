@@ -13,6 +13,7 @@ use crate::blocks::{
     sinusoid_sin_first,
 };
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
 use crate::step::{self, Step};
@@ -282,6 +283,11 @@ impl NoisePredictor for DdimUnet {
     /// a label beyond the null label.
     fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
         self.forward(x_t, t, label).narrow(1, 0, self.in_channels)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let sides = (1 << (self.down.len() - 1), true);
+        check_images("conv_in", self.in_channels, sides, shape)
     }
 
     fn num_classes(&self) -> usize {

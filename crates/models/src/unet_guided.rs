@@ -213,6 +213,10 @@ impl NoisePredictor for GuidedUnet {
         self.forward(x_t, t, label).narrow(1, 0, self.in_channels)
     }
 
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.trunk.check_input(shape)
+    }
+
     fn num_classes(&self) -> usize {
         self.label_emb.as_ref().map_or(0, Embedding::rows)
     }

@@ -157,6 +157,10 @@ impl NoisePredictor for IddpmUnet {
             .narrow(1, 0, self.in_channels)
     }
 
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.trunk.check_input(shape)
+    }
+
     fn num_classes(&self) -> usize {
         self.label_emb.rows() - 1
     }

@@ -194,6 +194,10 @@ impl NoisePredictor for LatentUnet {
             .narrow(1, 0, self.in_channels)
     }
 
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.unet.check_input(shape)
+    }
+
     fn num_classes(&self) -> usize {
         self.class_embedder.rows() - 1
     }

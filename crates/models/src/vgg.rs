@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData, s};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::{Conv3x3, linear_parameters, trace_linear};
 use crate::preprocessing::Preprocessing;
@@ -302,6 +303,16 @@ impl Classifier for Vgg16 {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
         self.stage_activations(image)
             .swap_remove(BLOCK_DEPTH.len() - 1)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let channels = self.preprocessing.channels();
+        check_images(
+            "features.0",
+            channels,
+            (Vgg16Config::SMALLEST_SIDE, false),
+            shape,
+        )
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {

@@ -1,10 +1,12 @@
-//! A class-conditional network without a null label: whatever asks it for predictions without a label is refused before
-//! anything is computed.
+//! Networks that cannot do what is asked of them are refused before anything is computed: a class-conditional one
+//! without a null label that is to predict without a label, and one that does not take the images.
 
 use burn::tensor::{Device, Tensor};
 use diffguard_guidance::{GuidanceConfig, InversionConfig, ScheduleConfig, Trajectory, invert};
 use diffguard_models::NoisePredictor;
 use diffguard_models::unet_guided::{GuidedUnet, GuidedUnetConfig};
+
+const FITS: [usize; 4] = [1, 3, 8, 8];
 
 fn network(num_classes: Option<usize>) -> GuidedUnet {
     let config = GuidedUnetConfig {
@@ -25,24 +27,24 @@ fn network(num_classes: Option<usize>) -> GuidedUnet {
     config.init(&Device::flex()).unwrap()
 }
 
-fn inversion(network: &GuidedUnet) -> Result<(), String> {
+fn inversion(network: &GuidedUnet, shape: [usize; 4]) -> Result<(), String> {
     let schedule = ScheduleConfig::default().init().unwrap();
     let config = InversionConfig {
         spacing: "ddim2".parse().unwrap(),
         ..InversionConfig::default()
     };
     let trajectory = Trajectory::new(&schedule, &config.spacing).unwrap();
-    let image = Tensor::zeros([1, 3, 8, 8], &Device::flex());
+    let image = Tensor::zeros(shape, &Device::flex());
     invert(network, &trajectory, &config, image, &mut |_| ())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }
 
 #[test]
-fn it_is_refused_with_what_to_give_instead() {
+fn a_network_that_needs_labels() {
     let conditional = network(Some(5));
     let refused = [
-        inversion(&conditional).unwrap_err(),
+        inversion(&conditional, FITS).unwrap_err(),
         conditional.check_unlabelled().unwrap_err().to_string(),
         GuidanceConfig::None {}
             .check(&conditional)
@@ -63,8 +65,23 @@ fn it_is_refused_with_what_to_give_instead() {
 }
 
 #[test]
-fn an_unconditional_network_is_not() {
+fn an_unconditional_network_is_welcome() {
     let unconditional = network(None);
-    inversion(&unconditional).unwrap();
+    inversion(&unconditional, FITS).unwrap();
     GuidanceConfig::None {}.check(&unconditional).unwrap();
+}
+
+#[test]
+fn images_that_do_not_fit() {
+    let unconditional = network(None);
+    for shape in [[1, 1, 8, 8], [1, 3, 8, 7], [1, 3, 9, 8], [1, 3, 0, 8]] {
+        let message = inversion(&unconditional, shape).unwrap_err();
+        let found = format!("found {:?}", &shape[1..]);
+        assert!(
+            message
+                .contains("`input_blocks.0` expects 3 channels and sides that are multiples of 2")
+                && message.contains(&found),
+            "{message}"
+        );
+    }
 }
