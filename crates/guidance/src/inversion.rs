@@ -132,7 +132,8 @@ pub fn invert(
 /// As [`invert`], where an early stop sees the images through `look`.
 ///
 /// # Errors
-/// On settings that leave nothing to be done, and when a metric of the early stop cannot be computed.
+/// On settings that leave nothing to be done, for a network that cannot predict without a label or takes no such
+/// images, and when a metric of the early stop cannot be computed.
 pub fn invert_with(
     network: &dyn NoisePredictor,
     trajectory: &Trajectory,
@@ -141,6 +142,9 @@ pub fn invert_with(
     look: &Look<'_>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
+    network.check_unlabelled()?;
+    let [_, channels, height, width] = image.dims();
+    network.check_input([channels, height, width])?;
     let predict = |x: &Tensor<4>, made: &[Move], _: &[usize], rows: &Rows| {
         let cost = Cost {
             unet_rows: rows.len() as u64,

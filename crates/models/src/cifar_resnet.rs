@@ -9,11 +9,11 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::keys::keys;
-use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
+use crate::layers::BareConv;
 use crate::preprocessing::Preprocessing;
-use crate::summary::{NetworkSummary, Summary, Trace};
-use crate::traits::Classifier;
+use crate::residual::{self, Parts, Residual, stage};
+use crate::step::{self, Step};
+use crate::summary::{NetworkSummary, Summary};
 
 /// Configuration of a [`CifarResnet`].
 #[derive(Config, Debug)]
@@ -55,20 +55,13 @@ impl CifarResnetConfig {
     /// Initialises the network (Kaiming normal, as the reference).
     pub fn init(&self, device: &Device) -> CifarResnet {
         let w = self.width;
-        let stage = |channels_in: usize, channels: usize, stride: usize| {
-            (0..self.blocks)
-                .map(|i| match i {
-                    0 => Block::new(channels_in, channels, stride, device),
-                    _ => Block::new(channels, channels, 1, device),
-                })
-                .collect()
-        };
+        let n = self.blocks;
         CifarResnet {
             conv1: BareConv::new(self.mean.len(), w, 3, 1, device),
             bn1: BatchNormConfig::new(w).init(device),
-            layer1: stage(w, w, 1),
-            layer2: stage(w, 2 * w, 2),
-            layer3: stage(2 * w, 4 * w, 2),
+            layer1: stage(n, w, w, 1, device),
+            layer2: stage(n, w, 2 * w, 2, device),
+            layer3: stage(n, 2 * w, 4 * w, 2, device),
             linear: LinearConfig::new(4 * w, self.num_classes).init(device),
             input_side: self.input_side,
             preprocessing: Preprocessing::new(&self.mean, &self.std),
@@ -81,76 +74,38 @@ pub fn key_map() -> KeyMap {
     KeyMap::published()
 }
 
-impl CifarResnet {
-    /// Activations of the last stage for an input that is normalised already; `seen` is shown those of the stem
-    /// (after its ReLU) and of each stage.
-    pub fn stages(&self, normalised: Tensor<4>, seen: &mut dyn FnMut(&Tensor<4>)) -> Tensor<4> {
-        let mut h = relu(self.bn1.forward(self.conv1.forward(normalised)));
-        seen(&h);
-        for stage in [&self.layer1, &self.layer2, &self.layer3] {
-            for block in stage {
-                h = block.forward(h);
-            }
-            seen(&h);
-        }
-        h
-    }
-}
-
 impl Summary for CifarResnetConfig {
     fn summary(&self) -> Result<NetworkSummary, Error> {
-        let network = self.init(&Device::flex());
-        let mut trace = Trace::default();
-        let mut side = network.conv1.trace(self.input_side, &mut trace);
-        for block in [&network.layer1, &network.layer2, &network.layer3]
-            .into_iter()
-            .flatten()
-        {
-            side = block.trace(side, &mut trace);
-        }
-        trace_linear(&network.linear, &mut trace);
-        Ok(trace.summary(keys(&network, &key_map())))
+        Ok(residual::summary(&self.init(&Device::flex()), &key_map()))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device));
+        Ok(vec![step::classifier(&network, self.mean.len(), device)])
     }
 }
 
-impl Classifier for CifarResnet {
-    fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
-        self.stages(self.preprocessing.normalise(image), &mut |_| ())
+impl Residual for CifarResnet {
+    type Block = Block;
+
+    fn parts(&self) -> Parts<'_, Block> {
+        Parts {
+            conv1: &self.conv1,
+            stages: vec![&self.layer1, &self.layer2, &self.layer3],
+            linear: &self.linear,
+            preprocessing: &self.preprocessing,
+            input_side: self.input_side,
+        }
     }
 
-    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut stages = Vec::new();
-        self.stages(self.preprocessing.normalise(image), &mut |h| {
-            stages.push(h.clone());
-        });
-        // The stem comes first.
-        stages.split_off(1)
-    }
-
-    fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
-        average_pool(activations)
-    }
-
-    fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.linear.forward(features)
-    }
-
-    fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
-        linear_parameters(&self.linear)
-    }
-
-    fn num_classes(&self) -> usize {
-        self.linear.weight.dims()[1]
-    }
-
-    fn input_side(&self) -> usize {
-        self.input_side
+    fn stem(&self, normalised: Tensor<4>) -> Tensor<4> {
+        relu(self.bn1.forward(self.conv1.forward(normalised)))
     }
 }
 
 /// Basic block: two convolutions and the identity, subsampled and zero-padded in channels where sizes change.
 #[derive(Module, Debug)]
-struct Block {
+pub struct Block {
     conv1: BareConv,
     bn1: BatchNorm,
     conv2: BareConv,
@@ -158,18 +113,7 @@ struct Block {
     padding: usize,
 }
 
-impl Block {
-    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
-    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
-        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
-        let held = channels * side * side;
-        trace.hold(held);
-        let side = self.conv1.trace(side, trace);
-        let side = self.conv2.trace(side, trace);
-        trace.release(held);
-        side
-    }
-
+impl residual::Block for Block {
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
         Self {
             conv1: BareConv::new(channels_in, channels, 3, stride, device),
@@ -186,6 +130,12 @@ impl Block {
         relu(h + self.shortcut(x))
     }
 
+    fn convolutions(&self) -> (Vec<&BareConv>, Option<&BareConv>) {
+        (vec![&self.conv1, &self.conv2], None)
+    }
+}
+
+impl Block {
     /// Option A: every second pixel, and as many zero channels in front as behind.
     fn shortcut(&self, x: Tensor<4>) -> Tensor<4> {
         if self.padding == 0 {

@@ -55,6 +55,26 @@ pub enum Error {
         /// What it was given.
         found: Vec<usize>,
     },
+    /// Images that a network's layers do not take.
+    #[error("layer `{layer}` expects {expected}, found {found:?} [channel, height, width]")]
+    Images {
+        /// The layer.
+        layer: &'static str,
+        /// What it takes.
+        expected: String,
+        /// What it was given.
+        found: [usize; 3],
+    },
+    /// A prediction without a label is asked of a network that cannot make one.
+    #[error(
+        "the diffusion network is conditioned on {classes} classes and has no null label, so it predicts nothing \
+         without a label; give one that is unconditional, or that was trained with a null label (classifier-free \
+         guidance)"
+    )]
+    NeedsLabel {
+        /// Classes that it knows.
+        classes: usize,
+    },
     /// A module could not be serialised.
     #[error("cannot encode the weights: {0}")]
     Encode(String),
@@ -66,4 +86,27 @@ pub enum Error {
         /// Which layer, what it needs and what it got.
         what: String,
     },
+}
+
+/// Refuses images of another number of channels, or with a side below `least` or that is no multiple of it.
+pub(crate) fn check_images(
+    layer: &'static str,
+    channels: usize,
+    (least, multiples): (usize, bool),
+    found: [usize; 3],
+) -> Result<(), Error> {
+    let [given, height, width] = found;
+    let fits = |side: usize| side >= least && (!multiples || side.is_multiple_of(least));
+    if given == channels && fits(height) && fits(width) {
+        return Ok(());
+    }
+    let sides = match multiples {
+        true => format!("sides that are multiples of {least}"),
+        false => format!("sides of at least {least}"),
+    };
+    Err(Error::Images {
+        layer,
+        expected: format!("{channels} channels and {sides}"),
+        found,
+    })
 }

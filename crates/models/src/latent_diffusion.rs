@@ -9,6 +9,7 @@ use crate::Error;
 use crate::blocks::trunk;
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
+use crate::step::Step;
 use crate::summary::{NetworkSummary, Summary};
 use crate::unet_latent::{LatentUnet, LatentUnetConfig};
 use crate::vq_autoencoder::{VqAutoencoder, VqAutoencoderConfig};
@@ -115,5 +116,11 @@ impl Summary for LatentDiffusionConfig {
             activation_bytes: unet.activation_bytes.max(first_stage.activation_bytes),
             keys,
         })
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let mut steps = self.first_stage.steps(device)?;
+        steps.extend(self.unet.steps(device)?);
+        Ok(steps)
     }
 }

@@ -13,14 +13,16 @@ use crate::latent_diffusion::LatentDiffusionConfig;
 use crate::quick_unet::QuickUnetConfig;
 use crate::resnet18_32::Resnet18SmallConfig;
 use crate::resnet50::Resnet50Config;
+use crate::step::{self, Step};
 use crate::unet_ddim::DdimUnetConfig;
 use crate::unet_guided::GuidedUnetConfig;
 use crate::unet_iddpm::IddpmUnetConfig;
+use crate::vgg::Vgg16Config;
 use crate::wide_resnet::WideResnetConfig;
 use crate::{Classifier, Error, FirstStage, NetworkSummary, NoisePredictor, Summary};
 
 /// The classifier families: name, and one line on each.
-pub const CLASSIFIERS: [(&str, &str); 4] = [
+pub const CLASSIFIERS: [(&str, &str); 5] = [
     (
         "cifar-resnet",
         "He et al. 2016, depth 6n + 2, option A shortcuts (akamaster's files)",
@@ -32,6 +34,10 @@ pub const CLASSIFIERS: [(&str, &str); 4] = [
     (
         "resnet50",
         "bottlenecks with the stride in the 3x3 convolution (torchvision's files)",
+    ),
+    (
+        "vgg16",
+        "Simonyan & Zisserman 2015, configuration D, without batch norm (torchvision's files)",
     ),
     (
         "wide-resnet",
@@ -92,6 +98,24 @@ pub enum ClassifierNetwork {
         /// Standard deviation of each channel on [0, 1].
         std: Vec<f32>,
     },
+    /// [`crate::vgg`].
+    #[serde(rename = "vgg16")]
+    Vgg16 {
+        /// Side of the activations behind the average pooling.
+        #[serde(default = "seven")]
+        pooled_side: usize,
+        /// Width of the two hidden layers of the head.
+        #[serde(default = "vgg_hidden")]
+        hidden: usize,
+        /// Number of classes.
+        num_classes: usize,
+        /// Side of the images; 32 or more.
+        input_side: usize,
+        /// Mean of each channel on [0, 1].
+        mean: Vec<f32>,
+        /// Standard deviation of each channel on [0, 1].
+        std: Vec<f32>,
+    },
     /// [`crate::wide_resnet`].
     WideResnet {
         /// Blocks a stage; the depth is `6 blocks + 4`.
@@ -117,6 +141,18 @@ fn sixty_four() -> usize {
     64
 }
 
+fn seven() -> usize {
+    7
+}
+
+fn vgg_hidden() -> usize {
+    4096
+}
+
+fn twenty_eight() -> usize {
+    28
+}
+
 fn fifty_layers() -> [usize; 4] {
     [3, 4, 6, 3]
 }
@@ -135,6 +171,7 @@ enum ClassifierConfig {
     CifarResnet(CifarResnetConfig),
     Resnet18Small(Resnet18SmallConfig),
     Resnet50(Resnet50Config),
+    Vgg16(Vgg16Config),
     WideResnet(WideResnetConfig),
 }
 
@@ -145,6 +182,7 @@ impl ClassifierNetwork {
             ClassifierConfig::CifarResnet(config) => task.run(|device| config.init(device)),
             ClassifierConfig::Resnet18Small(config) => task.run(|device| config.init(device)),
             ClassifierConfig::Resnet50(config) => task.run(|device| config.init(device)),
+            ClassifierConfig::Vgg16(config) => task.run(|device| config.init(device)),
             ClassifierConfig::WideResnet(config) => task.run(|device| config.init(device)),
         }
     }
@@ -195,6 +233,21 @@ impl ClassifierNetwork {
                 mean,
                 std,
             }),
+            Self::Vgg16 {
+                pooled_side,
+                hidden,
+                num_classes,
+                input_side,
+                mean,
+                std,
+            } => ClassifierConfig::Vgg16(Vgg16Config {
+                num_classes,
+                input_side,
+                pooled_side,
+                hidden,
+                mean,
+                std,
+            }),
             Self::WideResnet {
                 blocks,
                 widen,
@@ -231,11 +284,25 @@ impl ClassifierNetwork {
     /// # Errors
     /// As [`Summary::summary`].
     pub fn summary(&self) -> Result<NetworkSummary, Error> {
+        self.costs().summary()
+    }
+
+    /// Runs it with initial weights, as [`Summary::steps`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        self.costs().steps(device)
+    }
+
+    /// The family's own configuration, asked for its costs.
+    fn costs(&self) -> Box<dyn Summary> {
         match self.config() {
-            ClassifierConfig::CifarResnet(config) => config.summary(),
-            ClassifierConfig::Resnet18Small(config) => config.summary(),
-            ClassifierConfig::Resnet50(config) => config.summary(),
-            ClassifierConfig::WideResnet(config) => config.summary(),
+            ClassifierConfig::CifarResnet(config) => Box::new(config),
+            ClassifierConfig::Resnet18Small(config) => Box::new(config),
+            ClassifierConfig::Resnet50(config) => Box::new(config),
+            ClassifierConfig::Vgg16(config) => Box::new(config),
+            ClassifierConfig::WideResnet(config) => Box::new(config),
         }
     }
 
@@ -245,6 +312,7 @@ impl ClassifierNetwork {
             Self::CifarResnet { .. } => crate::cifar_resnet::key_map(),
             Self::Resnet18Small { .. } => crate::resnet18_32::key_map(),
             Self::Resnet50 { .. } => crate::resnet50::key_map(),
+            Self::Vgg16 { .. } => crate::vgg::key_map(),
             Self::WideResnet { .. } => crate::wide_resnet::key_map(),
         }
     }
@@ -255,6 +323,7 @@ impl ClassifierNetwork {
             Self::CifarResnet { num_classes, .. }
             | Self::Resnet18Small { num_classes, .. }
             | Self::Resnet50 { num_classes, .. }
+            | Self::Vgg16 { num_classes, .. }
             | Self::WideResnet { num_classes, .. } => *num_classes,
         }
     }
@@ -265,6 +334,7 @@ impl ClassifierNetwork {
             Self::CifarResnet { input_side, .. }
             | Self::Resnet18Small { input_side, .. }
             | Self::Resnet50 { input_side, .. }
+            | Self::Vgg16 { input_side, .. }
             | Self::WideResnet { input_side, .. } => *input_side,
         }
     }
@@ -275,6 +345,7 @@ impl ClassifierNetwork {
             Self::CifarResnet { mean, std, .. }
             | Self::Resnet18Small { mean, std, .. }
             | Self::Resnet50 { mean, std, .. }
+            | Self::Vgg16 { mean, std, .. }
             | Self::WideResnet { mean, std, .. } => (mean, std),
         }
     }
@@ -311,6 +382,25 @@ impl ClassifierNetwork {
                 sizes.extend(blocks.iter().map(|blocks| ("blocks", *blocks)));
                 sizes
             }
+            Self::Vgg16 {
+                pooled_side,
+                hidden,
+                input_side,
+                ..
+            } => {
+                let (least, most) = (Vgg16Config::SMALLEST_SIDE, 1024);
+                if *input_side < least {
+                    return Err(format!(
+                        "`input_side` is {input_side}; VGG-16 halves images five times and needs {least} or more"
+                    ));
+                }
+                if *pooled_side > most {
+                    return Err(format!(
+                        "`pooled_side` is {pooled_side}; it must lie in 1..={most}"
+                    ));
+                }
+                vec![("pooled_side", *pooled_side), ("hidden", *hidden)]
+            }
             Self::WideResnet { blocks, widen, .. } => vec![("blocks", *blocks), ("widen", *widen)],
         };
         let shared = [
@@ -336,7 +426,10 @@ impl ClassifierNetwork {
         match shape == expected {
             true => Ok(()),
             false => Err(Error::Input {
-                layer: "conv1",
+                layer: match self {
+                    Self::Vgg16 { .. } => "features.0",
+                    _ => "conv1",
+                },
                 expected: expected.to_vec(),
                 found: shape.to_vec(),
             }),
@@ -395,6 +488,9 @@ impl ClassifierTask for Load<'_> {
 pub enum DiffusionNetwork {
     /// [`crate::quick_unet`].
     QuickUnet {
+        /// Side of the images it is trained on.
+        #[serde(default = "twenty_eight")]
+        image_size: usize,
         /// Channels of the image.
         image_channels: usize,
         /// Classes, the null label not counted.
@@ -434,6 +530,7 @@ impl DiffusionNetwork {
     fn config(&self) -> DiffusionConfig<'_> {
         match self {
             Self::QuickUnet {
+                image_size,
                 image_channels,
                 num_classes,
                 patch,
@@ -443,6 +540,7 @@ impl DiffusionNetwork {
                 groups,
             } => DiffusionConfig::QuickUnet(
                 QuickUnetConfig::new(*num_classes)
+                    .with_image_size(*image_size)
                     .with_image_channels(*image_channels)
                     .with_patch(*patch)
                     .with_channels(*channels)
@@ -477,6 +575,27 @@ impl DiffusionNetwork {
             DiffusionConfig::IddpmUnet(config) => config.summary(),
             DiffusionConfig::LatentDiffusion(config) => config.summary(),
         }
+    }
+
+    /// Shape `[channel, height, width]` of what the network predicts the noise in: images of the size that it was
+    /// trained on, latent images of a latent diffusion model.
+    pub fn input_shape(&self) -> [usize; 3] {
+        let (channels, side) = match self.config() {
+            DiffusionConfig::QuickUnet(config) => (config.image_channels, config.image_size),
+            DiffusionConfig::GuidedUnet(config) => (config.in_channels, config.image_size),
+            DiffusionConfig::DdimUnet(config) => (config.in_channels, config.image_size),
+            DiffusionConfig::IddpmUnet(config) => (config.in_channels, config.image_size),
+            DiffusionConfig::LatentDiffusion(config) => {
+                (config.unet.in_channels, config.unet.image_size)
+            }
+        };
+        [channels, side, side]
+    }
+
+    /// One prediction of a network of this description, measured.
+    pub fn step(&self, network: &dyn NoisePredictor, device: &Device) -> Step {
+        let [channels, side, _] = self.input_shape();
+        step::noise_predictor(network, channels, side, device)
     }
 
     /// The table from the names of the family's published files; the quick U-Net's are our own.

@@ -18,6 +18,11 @@ impl Preprocessing {
         }
     }
 
+    /// Channels of the images.
+    pub fn channels(&self) -> usize {
+        self.mean.len()
+    }
+
     /// `((x + 1) / 2 - mean) / std` as one multiplication and one addition; `image`: `[batch, channel, h, w]`.
     pub fn normalise(&self, image: Tensor<4>) -> Tensor<4> {
         let channels = self.mean.len();

@@ -13,16 +13,21 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::{
     Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth, upsample2,
 };
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::NoisePredictor;
 
 /// Configuration of a [`QuickUnet`].
 #[derive(Config, Debug)]
 pub struct QuickUnetConfig {
+    /// Side of the images it is trained on, in pixels; other multiples of `2 * patch` work too.
+    #[config(default = 28)]
+    pub image_size: usize,
     /// Channels of the image.
     #[config(default = 1)]
     pub image_channels: usize,
@@ -113,13 +118,39 @@ impl QuickUnetConfig {
     }
 }
 
+impl QuickUnetConfig {
+    /// Refuses images that cannot be folded and halved.
+    fn check(&self) -> Result<(), Error> {
+        let unit = 2 * self.patch;
+        match unit > 0 && self.image_size > 0 && self.image_size.is_multiple_of(unit) {
+            true => Ok(()),
+            false => Err(Error::Configuration {
+                network: "quick U-Net",
+                what: format!(
+                    "`image_size` has to be a multiple of 2 * patch = {unit}, found {}",
+                    self.image_size
+                ),
+            }),
+        }
+    }
+}
+
 impl Summary for QuickUnetConfig {
-    /// For images of 28 x 28 pixels.
     fn summary(&self) -> Result<NetworkSummary, Error> {
+        self.check()?;
         let network = self.init(&Device::flex());
         let mut trace = Trace::default();
-        network.trace(28, &mut trace);
+        network.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &KeyMap::native())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        self.check()?;
+        let network = step::drawn(self.init(device));
+        let (channels, side) = (self.image_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
     }
 }
 
@@ -219,6 +250,12 @@ impl NoisePredictor for QuickUnet {
         let label =
             label.unwrap_or_else(|| Tensor::full([batch], self.num_classes as i64, &x_t.device()));
         self.forward(x_t, t, label)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let [_, folded, _, _] = self.stem.weight.lazy_shape().dims();
+        let channels = folded / (self.patch * self.patch);
+        check_images("stem", channels, (2 * self.patch, true), shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -10,11 +10,11 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::keys::keys;
-use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
+use crate::layers::BareConv;
 use crate::preprocessing::Preprocessing;
-use crate::summary::{NetworkSummary, Summary, Trace};
-use crate::traits::Classifier;
+use crate::residual::{self, Parts, Projection, Residual, stage};
+use crate::step::{self, Step};
+use crate::summary::{NetworkSummary, Summary};
 
 /// Channels out of a bottleneck, over those inside.
 const EXPANSION: usize = 4;
@@ -60,22 +60,14 @@ impl Resnet50Config {
     /// Initialises the network (Kaiming normal).
     pub fn init(&self, device: &Device) -> Resnet50 {
         let w = self.width;
-        let stage = |channels_in: usize, stage: usize, stride: usize| {
-            let inside = w << stage;
-            (0..self.blocks[stage])
-                .map(|i| match i {
-                    0 => Bottleneck::new(channels_in, inside, stride, device),
-                    _ => Bottleneck::new(EXPANSION * inside, inside, 1, device),
-                })
-                .collect()
-        };
+        let [first, second, third, fourth] = self.blocks;
         Resnet50 {
             conv1: BareConv::new(self.mean.len(), w, 7, 2, device),
             bn1: BatchNormConfig::new(w).init(device),
-            layer1: stage(w, 0, 1),
-            layer2: stage(EXPANSION * w, 1, 2),
-            layer3: stage(2 * EXPANSION * w, 2, 2),
-            layer4: stage(4 * EXPANSION * w, 3, 2),
+            layer1: stage(first, w, w, 1, device),
+            layer2: stage(second, EXPANSION * w, 2 * w, 2, device),
+            layer3: stage(third, 2 * EXPANSION * w, 4 * w, 2, device),
+            layer4: stage(fourth, 4 * EXPANSION * w, 8 * w, 2, device),
             fc: LinearConfig::new(8 * EXPANSION * w, self.num_classes).init(device),
             input_side: self.input_side,
             preprocessing: Preprocessing::new(&self.mean, &self.std),
@@ -91,10 +83,32 @@ pub fn key_map() -> KeyMap {
     ])
 }
 
-impl Resnet50 {
-    /// Activations of the last stage for an input that is normalised already; `seen` is shown those of the stem
-    /// (after its pooling) and of each stage.
-    pub fn stages(&self, normalised: Tensor<4>, seen: &mut dyn FnMut(&Tensor<4>)) -> Tensor<4> {
+impl Summary for Resnet50Config {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        Ok(residual::summary(&self.init(&Device::flex()), &key_map()))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device));
+        Ok(vec![step::classifier(&network, self.mean.len(), device)])
+    }
+}
+
+impl Residual for Resnet50 {
+    type Block = Bottleneck;
+    const STEM_POOLING: usize = 2;
+
+    fn parts(&self) -> Parts<'_, Bottleneck> {
+        Parts {
+            conv1: &self.conv1,
+            stages: vec![&self.layer1, &self.layer2, &self.layer3, &self.layer4],
+            linear: &self.fc,
+            preprocessing: &self.preprocessing,
+            input_side: self.input_side,
+        }
+    }
+
+    fn stem(&self, normalised: Tensor<4>) -> Tensor<4> {
         let h = relu(self.bn1.forward(self.conv1.forward(normalised)));
         let pooling = MaxPoolOptions {
             kernel_size: [3, 3],
@@ -103,80 +117,13 @@ impl Resnet50 {
             dilation: [1, 1],
             ceil_mode: false,
         };
-        let mut h = max_pool2d(h, pooling);
-        seen(&h);
-        for stage in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
-            for block in stage {
-                h = block.forward(h);
-            }
-            seen(&h);
-        }
-        h
-    }
-}
-
-impl Summary for Resnet50Config {
-    fn summary(&self) -> Result<NetworkSummary, Error> {
-        let network = self.init(&Device::flex());
-        let mut trace = Trace::default();
-        let mut side = network.conv1.trace(self.input_side, &mut trace);
-        side = side.div_ceil(2);
-        for block in [
-            &network.layer1,
-            &network.layer2,
-            &network.layer3,
-            &network.layer4,
-        ]
-        .into_iter()
-        .flatten()
-        {
-            side = block.trace(side, &mut trace);
-        }
-        trace_linear(&network.fc, &mut trace);
-        Ok(trace.summary(keys(&network, &key_map())))
-    }
-}
-
-impl Classifier for Resnet50 {
-    fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
-        self.stages(self.preprocessing.normalise(image), &mut |_| ())
-    }
-
-    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut seen = Vec::new();
-        let last = self.stages(self.preprocessing.normalise(image), &mut |h| {
-            seen.push(h.clone());
-        });
-        // Not the stem; and the last stage as the head sees it.
-        seen.pop();
-        seen.push(last);
-        seen.split_off(1)
-    }
-
-    fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
-        average_pool(activations)
-    }
-
-    fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.fc.forward(features)
-    }
-
-    fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
-        linear_parameters(&self.fc)
-    }
-
-    fn num_classes(&self) -> usize {
-        self.fc.weight.dims()[1]
-    }
-
-    fn input_side(&self) -> usize {
-        self.input_side
+        max_pool2d(h, pooling)
     }
 }
 
 /// Bottleneck: 1x1, 3x3 and 1x1 convolutions, and the identity or its projection.
 #[derive(Module, Debug)]
-struct Bottleneck {
+pub struct Bottleneck {
     conv1: BareConv,
     bn1: BatchNorm,
     conv2: BareConv,
@@ -186,32 +133,11 @@ struct Bottleneck {
     downsample: Option<Projection>,
 }
 
-/// The identity where sizes change: a 1x1 convolution and its norm.
-#[derive(Module, Debug)]
-struct Projection {
-    conv: BareConv,
-    norm: BatchNorm,
-}
-
-impl Bottleneck {
-    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
-    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
-        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
-        let held = channels * side * side;
-        trace.hold(held);
-        if let Some(projection) = &self.downsample {
-            projection.conv.trace(side, trace);
-        }
-        let side = self.conv1.trace(side, trace);
-        let side = self.conv2.trace(side, trace);
-        let side = self.conv3.trace(side, trace);
-        trace.release(held);
-        side
-    }
+impl residual::Block for Bottleneck {
+    const EXPANSION: usize = EXPANSION;
 
     fn new(channels_in: usize, inside: usize, stride: usize, device: &Device) -> Self {
         let channels = EXPANSION * inside;
-        let same = stride == 1 && channels_in == channels;
         Self {
             conv1: BareConv::new(channels_in, inside, 1, 1, device),
             bn1: BatchNormConfig::new(inside).init(device),
@@ -219,10 +145,7 @@ impl Bottleneck {
             bn2: BatchNormConfig::new(inside).init(device),
             conv3: BareConv::new(inside, channels, 1, 1, device),
             bn3: BatchNormConfig::new(channels).init(device),
-            downsample: (!same).then(|| Projection {
-                conv: BareConv::new(channels_in, channels, 1, stride, device),
-                norm: BatchNormConfig::new(channels).init(device),
-            }),
+            downsample: Projection::where_needed(channels_in, channels, stride, device),
         }
     }
 
@@ -230,9 +153,11 @@ impl Bottleneck {
         let h = relu(self.bn1.forward(self.conv1.forward(x.clone())));
         let h = relu(self.bn2.forward(self.conv2.forward(h)));
         let h = self.bn3.forward(self.conv3.forward(h));
-        relu(match &self.downsample {
-            Some(projection) => h + projection.norm.forward(projection.conv.forward(x)),
-            None => h + x,
-        })
+        relu(h + Projection::apply(self.downsample.as_ref(), x))
+    }
+
+    fn convolutions(&self) -> (Vec<&BareConv>, Option<&BareConv>) {
+        let projection = self.downsample.as_ref().map(|projection| &projection.conv);
+        (vec![&self.conv1, &self.conv2, &self.conv3], projection)
     }
 }

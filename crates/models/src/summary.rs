@@ -1,7 +1,10 @@
 //! What a network costs, found from its configuration alone: nothing is allocated, so that a model of two gigabytes
-//! is described in a moment.
+//! is described in a moment. What it takes in truth, [`Summary::steps`] measures.
+
+use burn::tensor::Device;
 
 use crate::keys::Key;
+use crate::step::Step;
 
 /// Parameters, work and memory of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,13 +28,20 @@ impl NetworkSummary {
     }
 }
 
-/// A configuration that can say what its network costs.
+/// A configuration that can say, and show, what its network costs.
 pub trait Summary {
     /// The costs of the network of this configuration.
     ///
     /// # Errors
     /// [`Error::Configuration`](crate::Error::Configuration) for a configuration that describes no network.
     fn summary(&self) -> Result<NetworkSummary, crate::Error>;
+
+    /// Runs the network of this configuration, with the weights that training begins with, on one image of the size
+    /// that it is trained on.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, crate::Error>;
 }
 
 /// Counts the work of a network as its layers are walked through, for one image.

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 
+use crate::Error;
+
 /// A noise-prediction network `eps(x_t, t, y)`.
 pub trait NoisePredictor: Send + Sync {
     /// Predicts the noise in `x_t`.
@@ -12,6 +14,10 @@ pub trait NoisePredictor: Send + Sync {
     ///   unconditional prediction of the whole batch.
     ///
     /// Returns eps, shaped as `x_t`.
+    ///
+    /// # Panics
+    /// Without a label where [`check_unlabelled`](Self::check_unlabelled) refuses, and on tensors that do not fit the
+    /// network or each other.
     fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4>;
 
     /// Number of classes it was conditioned on; 0 for an unconditional network.
@@ -19,6 +25,27 @@ pub trait NoisePredictor: Send + Sync {
 
     /// The label that stands for "no label" (classifier-free guidance), where the network was trained with one.
     fn null_label(&self) -> Option<usize>;
+
+    /// Refuses an `x_t` of `[channel, height, width]` that the network does not take. One that says nothing takes all.
+    ///
+    /// # Errors
+    /// [`Error::Images`] names the layer, what it expects and what was found.
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let _ = shape;
+        Ok(())
+    }
+
+    /// Refuses a network that cannot predict without a label. Whoever asks for unconditional predictions of a network
+    /// that a user named asks this first.
+    ///
+    /// # Errors
+    /// [`Error::NeedsLabel`] when it is class-conditional and has no null label.
+    fn check_unlabelled(&self) -> Result<(), Error> {
+        match (self.num_classes(), self.null_label()) {
+            (classes @ 1.., None) => Err(Error::NeedsLabel { classes }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The first stage of a latent diffusion model: between images and the latent images that the diffusion works on.
@@ -59,6 +86,15 @@ pub trait Classifier: Send + Sync {
 
     /// Side in pixels of the square images that it was trained on.
     fn input_side(&self) -> usize;
+
+    /// Refuses images of `[channel, height, width]` that the layers do not take. A network that says nothing takes all.
+    ///
+    /// # Errors
+    /// [`Error::Images`] names the layer, what it expects and what was found.
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let _ = shape;
+        Ok(())
+    }
 
     /// Activations `[batch, channel, h, w]` after each stage, from the first to [`last_stage`](Self::last_stage), all of
     /// one pass; the last stage alone where an implementation does not say more. `image`: as there.

@@ -13,8 +13,10 @@ use crate::blocks::{
     sinusoid_sin_first,
 };
 use crate::checkpoint::KeyMap;
+use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -192,6 +194,14 @@ impl Summary for DdimUnetConfig {
         network.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
     }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
+    }
 }
 
 impl DdimUnet {
@@ -273,6 +283,11 @@ impl NoisePredictor for DdimUnet {
     /// a label beyond the null label.
     fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
         self.forward(x_t, t, label).narrow(1, 0, self.in_channels)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let sides = (1 << (self.down.len() - 1), true);
+        check_images("conv_in", self.in_channels, sides, shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
 use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -159,6 +160,14 @@ impl Summary for GuidedUnetConfig {
         network.trunk.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
     }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
+    }
 }
 
 impl GuidedUnet {
@@ -202,6 +211,10 @@ impl GuidedUnet {
 impl NoisePredictor for GuidedUnet {
     fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
         self.forward(x_t, t, label).narrow(1, 0, self.in_channels)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.trunk.check_input(shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
 use crate::blocks::{CHANNELS, CLASSES, Embedding, HeadOrder, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -125,6 +126,14 @@ impl Summary for IddpmUnetConfig {
         network.trunk.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
     }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
+    }
 }
 
 impl IddpmUnet {
@@ -146,6 +155,10 @@ impl NoisePredictor for IddpmUnet {
         self.trunk
             .forward(x_t, embedding, None)
             .narrow(1, 0, self.in_channels)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.trunk.check_input(shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -15,6 +15,7 @@ use crate::blocks::{BLOCKS, CHANNELS, CLASSES, Embedding, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::latent_diffusion;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, NoisePredictor};
 
@@ -146,6 +147,14 @@ impl Summary for LatentUnetConfig {
         network.unet.trace(self.image_size, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
     }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.in_channels, self.image_size);
+        Ok(vec![step::noise_predictor(
+            &network, channels, side, device,
+        )])
+    }
 }
 
 impl LatentUnet {
@@ -183,6 +192,10 @@ impl NoisePredictor for LatentUnet {
         };
         self.forward(x_t, t, &context)
             .narrow(1, 0, self.in_channels)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.unet.check_input(shape)
     }
 
     fn num_classes(&self) -> usize {

@@ -9,7 +9,14 @@ use burn::tensor::module::{adaptive_avg_pool2d, max_pool2d};
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData, s};
 
-use crate::layers::Conv3x3;
+use crate::Error;
+use crate::checkpoint::KeyMap;
+use crate::error::check_images;
+use crate::keys::keys;
+use crate::layers::{Conv3x3, linear_parameters, trace_linear};
+use crate::preprocessing::Preprocessing;
+use crate::step::{self, Step};
+use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::traits::Classifier;
 
 /// Mean of each channel of ImageNet on [0, 1].
@@ -67,9 +74,9 @@ pub struct Vgg16Features {
     features: Vec<Option<Conv3x3>>,
 }
 
-/// Position, channels in and channels out of each convolution.
-fn convolutions() -> impl Iterator<Item = (usize, usize, usize)> {
-    let (mut position, mut channels_in) = (0, 3);
+/// Position, channels in and channels out of each convolution, for images of `channels_in` channels.
+fn convolutions(mut channels_in: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let mut position = 0;
     BLOCK_CHANNELS
         .into_iter()
         .zip(BLOCK_DEPTH)
@@ -88,10 +95,11 @@ fn convolutions() -> impl Iterator<Item = (usize, usize, usize)> {
 
 /// A list with `make(in, out)` at the convolutions' positions.
 fn place<E>(
+    image_channels: usize,
     mut make: impl FnMut(usize, usize, usize) -> Result<Conv3x3, E>,
 ) -> Result<Vec<Option<Conv3x3>>, E> {
     let mut features = Vec::new();
-    for (position, channels_in, channels) in convolutions() {
+    for (position, channels_in, channels) in convolutions(image_channels) {
         features.resize_with(position, || None);
         features.push(Some(make(position, channels_in, channels)?));
     }
@@ -128,7 +136,7 @@ impl Vgg16Features {
 
     /// Names and shapes of the parameters, as torchvision's state dict has them.
     pub fn parameters() -> impl Iterator<Item = (String, Vec<usize>)> {
-        convolutions().flat_map(|(position, channels_in, channels)| {
+        convolutions(3).flat_map(|(position, channels_in, channels)| {
             [
                 (
                     format!("features.{position}.weight"),
@@ -148,7 +156,7 @@ impl Vgg16Features {
         mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
         device: &Device,
     ) -> Result<Self, E> {
-        let features = place(|position, channels_in, channels| {
+        let features = place(3, |position, channels_in, channels| {
             let shape = [channels, channels_in, 3, 3];
             let weight = values(&format!("features.{position}.weight"), &shape)?;
             let bias = values(&format!("features.{position}.bias"), &shape[..1])?;
@@ -183,6 +191,12 @@ pub struct Vgg16Config {
     /// Width of the two hidden layers of the head (512 is usual for images of 32 pixels).
     #[config(default = 4096)]
     pub hidden: usize,
+    /// Mean of each channel on [0, 1], taken off first. Its length is the number of channels.
+    #[config(default = "IMAGENET_MEAN.to_vec()")]
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel on [0, 1].
+    #[config(default = "IMAGENET_STD.to_vec()")]
+    pub std: Vec<f32>,
 }
 
 /// VGG-16 as a classifier. Penultimate features are those behind the second hidden layer's ReLU. Without dropout: what
@@ -194,14 +208,19 @@ pub struct Vgg16 {
     classifier: Vec<Option<Linear>>,
     pooled_side: usize,
     input_side: usize,
+    #[module(skip)]
+    preprocessing: Preprocessing,
 }
 
 impl Vgg16Config {
+    /// Smallest side of an image that the five poolings leave a pixel of.
+    pub const SMALLEST_SIDE: usize = 32;
+
     /// Initialises the network as torchvision does: convolutions by Kaiming's normal distribution over the fan out,
     /// linear layers with a standard deviation of 0.01, biases zero.
     pub fn init(&self, device: &Device) -> Vgg16 {
         let normal = |std| Initializer::Normal { mean: 0.0, std };
-        let features = place(|_, channels_in, channels| {
+        let features = place(self.mean.len(), |_, channels_in, channels| {
             let std = (2.0 / (9 * channels) as f64).sqrt();
             Ok::<_, std::convert::Infallible>(Conv3x3 {
                 weight: normal(std).init([channels, channels_in, 3, 3], device),
@@ -230,7 +249,38 @@ impl Vgg16Config {
             ],
             pooled_side: self.pooled_side,
             input_side: self.input_side,
+            preprocessing: Preprocessing::new(&self.mean, &self.std),
         }
+    }
+}
+
+/// The names of torchvision's files.
+pub fn key_map() -> KeyMap {
+    KeyMap::published()
+}
+
+impl Summary for Vgg16Config {
+    fn summary(&self) -> Result<NetworkSummary, Error> {
+        let network = self.init(&Device::flex());
+        let mut trace = Trace::default();
+        let mut convolutions = network.features.iter().flatten();
+        let mut side = self.input_side;
+        for depth in BLOCK_DEPTH {
+            for convolution in convolutions.by_ref().take(depth) {
+                let [to, from, _, _] = convolution.weight.lazy_shape().dims();
+                trace.convolution(3, from, to, side * side);
+            }
+            side /= 2;
+        }
+        for linear in network.classifier.iter().flatten() {
+            trace_linear(linear, &mut trace);
+        }
+        Ok(trace.summary(keys(&network, &key_map())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device));
+        Ok(vec![step::classifier(&network, self.mean.len(), device)])
     }
 }
 
@@ -243,19 +293,30 @@ impl Vgg16 {
             .expect("the head has three layers")
     }
 
-    fn blocks(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let normalised = imagenet_normalise((image + 1.0) * 0.5);
+    /// Activations after the last ReLU of each block, `[batch, channel, h, w]`, of a normalised image.
+    pub fn blocks(&self, normalised: Tensor<4>) -> Vec<Tensor<4>> {
         blocks(&self.features, normalised, Pooling::Max)
     }
 }
 
 impl Classifier for Vgg16 {
     fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
-        self.blocks(image).swap_remove(BLOCK_DEPTH.len() - 1)
+        self.stage_activations(image)
+            .swap_remove(BLOCK_DEPTH.len() - 1)
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let channels = self.preprocessing.channels();
+        check_images(
+            "features.0",
+            channels,
+            (Vgg16Config::SMALLEST_SIDE, false),
+            shape,
+        )
     }
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        self.blocks(image)
+        self.blocks(self.preprocessing.normalise(image))
     }
 
     fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
@@ -270,11 +331,7 @@ impl Classifier for Vgg16 {
     }
 
     fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
-        let layer = self.layer(2);
-        let weight = layer.weight.val();
-        let bias = layer.bias.as_ref().map(|bias| bias.val());
-        let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[1]], &weight.device()));
-        (weight.transpose(), bias)
+        linear_parameters(self.layer(2))
     }
 
     fn num_classes(&self) -> usize {

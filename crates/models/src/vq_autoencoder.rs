@@ -13,6 +13,7 @@ use crate::blocks::{
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::layers::Conv3x3;
+use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
 use crate::{Error, FirstStage};
 
@@ -231,6 +232,12 @@ impl Summary for VqAutoencoderConfig {
         let mut trace = Trace::default();
         network.trace(self.ddconfig.resolution, &mut trace);
         Ok(trace.summary(keys(&network, &key_map())))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device)?);
+        let (channels, side) = (self.ddconfig.in_channels, self.ddconfig.resolution);
+        Ok(step::first_stage(&network, channels, side, device).into())
     }
 }
 

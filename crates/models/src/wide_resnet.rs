@@ -8,11 +8,11 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::keys::keys;
-use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
+use crate::layers::BareConv;
 use crate::preprocessing::Preprocessing;
-use crate::summary::{NetworkSummary, Summary, Trace};
-use crate::traits::Classifier;
+use crate::residual::{self, Parts, Residual, stage};
+use crate::step::{self, Step};
+use crate::summary::{NetworkSummary, Summary};
 
 /// Channels of the stem.
 const STEM: usize = 16;
@@ -57,14 +57,8 @@ impl WideResnetConfig {
     /// Initialises the network (Kaiming normal).
     pub fn init(&self, device: &Device) -> WideResnet {
         let w = STEM * self.widen;
-        let stage = |channels_in, channels, stride| {
-            let layer = (0..self.blocks)
-                .map(|i| match i {
-                    0 => Block::new(channels_in, channels, stride, device),
-                    _ => Block::new(channels, channels, 1, device),
-                })
-                .collect();
-            Stage { layer }
+        let stage = |channels_in, channels, stride| Stage {
+            layer: stage(self.blocks, channels_in, channels, stride, device),
         };
         WideResnet {
             conv1: BareConv::new(self.mean.len(), STEM, 3, 1, device),
@@ -84,72 +78,38 @@ pub fn key_map() -> KeyMap {
     KeyMap::published().with_renames([("convShortcut", "shortcut")])
 }
 
-impl WideResnet {
-    /// Activations of the last stage, after the last norm and ReLU, for an input that is normalised already; `seen`
-    /// is shown those of the stem and of each stage.
-    pub fn stages(&self, normalised: Tensor<4>, seen: &mut dyn FnMut(&Tensor<4>)) -> Tensor<4> {
-        let mut h = self.conv1.forward(normalised);
-        seen(&h);
-        for stage in [&self.block1, &self.block2, &self.block3] {
-            for block in &stage.layer {
-                h = block.forward(h);
-            }
-            seen(&h);
-        }
-        relu(self.bn1.forward(h))
-    }
-}
-
 impl Summary for WideResnetConfig {
     fn summary(&self) -> Result<NetworkSummary, Error> {
-        let network = self.init(&Device::flex());
-        let mut trace = Trace::default();
-        let mut side = network.conv1.trace(self.input_side, &mut trace);
-        for block in [&network.block1, &network.block2, &network.block3]
-            .into_iter()
-            .flat_map(|stage| &stage.layer)
-        {
-            side = block.trace(side, &mut trace);
-        }
-        trace_linear(&network.fc, &mut trace);
-        Ok(trace.summary(keys(&network, &key_map())))
+        Ok(residual::summary(&self.init(&Device::flex()), &key_map()))
+    }
+
+    fn steps(&self, device: &Device) -> Result<Vec<Step>, Error> {
+        let network = step::drawn(self.init(device));
+        Ok(vec![step::classifier(&network, self.mean.len(), device)])
     }
 }
 
-impl Classifier for WideResnet {
-    fn last_stage(&self, image: Tensor<4>) -> Tensor<4> {
-        self.stages(self.preprocessing.normalise(image), &mut |_| ())
+impl Residual for WideResnet {
+    type Block = Block;
+
+    fn parts(&self) -> Parts<'_, Block> {
+        Parts {
+            conv1: &self.conv1,
+            stages: [&self.block1, &self.block2, &self.block3]
+                .map(|stage| stage.layer.as_slice())
+                .into(),
+            linear: &self.fc,
+            preprocessing: &self.preprocessing,
+            input_side: self.input_side,
+        }
     }
 
-    fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut seen = Vec::new();
-        let last = self.stages(self.preprocessing.normalise(image), &mut |h| {
-            seen.push(h.clone());
-        });
-        // Not the stem; and the last stage as the head sees it.
-        seen.pop();
-        seen.push(last);
-        seen.split_off(1)
+    fn stem(&self, normalised: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(normalised)
     }
 
-    fn pool(&self, activations: Tensor<4>) -> Tensor<2> {
-        average_pool(activations)
-    }
-
-    fn head(&self, features: Tensor<2>) -> Tensor<2> {
-        self.fc.forward(features)
-    }
-
-    fn head_parameters(&self) -> (Tensor<2>, Tensor<1>) {
-        linear_parameters(&self.fc)
-    }
-
-    fn num_classes(&self) -> usize {
-        self.fc.weight.dims()[1]
-    }
-
-    fn input_side(&self) -> usize {
-        self.input_side
+    fn finish(&self, activations: Tensor<4>) -> Tensor<4> {
+        relu(self.bn1.forward(activations))
     }
 }
 
@@ -161,7 +121,7 @@ struct Stage {
 
 /// Pre-activation block; where widths change, the shortcut begins after the first norm and ReLU.
 #[derive(Module, Debug)]
-struct Block {
+pub struct Block {
     bn1: BatchNorm,
     conv1: BareConv,
     bn2: BatchNorm,
@@ -169,21 +129,7 @@ struct Block {
     shortcut: Option<BareConv>,
 }
 
-impl Block {
-    /// Counts its work on an image of `side` x `side`, the identity kept beside it; the side of what comes out.
-    fn trace(&self, side: usize, trace: &mut Trace) -> usize {
-        let [_, channels, _, _] = self.conv1.weight.lazy_shape().dims();
-        let held = channels * side * side;
-        trace.hold(held);
-        if let Some(shortcut) = &self.shortcut {
-            shortcut.trace(side, trace);
-        }
-        let side = self.conv1.trace(side, trace);
-        let side = self.conv2.trace(side, trace);
-        trace.release(held);
-        side
-    }
-
+impl residual::Block for Block {
     fn new(channels_in: usize, channels: usize, stride: usize, device: &Device) -> Self {
         Self {
             bn1: BatchNormConfig::new(channels_in).init(device),
@@ -203,5 +149,9 @@ impl Block {
             Some(shortcut) => shortcut.forward(active) + h,
             None => x + h,
         }
+    }
+
+    fn convolutions(&self) -> (Vec<&BareConv>, Option<&BareConv>) {
+        (vec![&self.conv1, &self.conv2], self.shortcut.as_ref())
     }
 }

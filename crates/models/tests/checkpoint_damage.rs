@@ -191,11 +191,83 @@ fn hostile_files_are_refused() {
         }
     }
     assert!(!marker.exists(), "code was run");
-    let mut header = b"\xff\xff\xff\xff\xff\xff\xff\x7f{".to_vec();
-    assert!(read(dir.path(), &header).0.is_err());
-    header[..8].copy_from_slice(&90_000_000u64.to_le_bytes());
-    let (read, taken) = read(dir.path(), &header);
-    assert!(read.is_err() && taken < BOUND);
+    for claimed in [u64::MAX, i64::MAX as u64, 1 << 60, 1 << 33, 90_000_000] {
+        let mut header = claimed.to_le_bytes().to_vec();
+        header.push(b'{');
+        let (read, taken) = read(dir.path(), &header);
+        assert!(read.is_err() && taken < BOUND, "a header of {claimed}");
+    }
+}
+
+/// Names inside an archive are only ever looked up in the archive: nothing is unpacked, no other file is read.
+#[test]
+fn names_in_an_archive_do_not_leave_it() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let outside = tempfile::tempdir().expect("a folder");
+    let dir = outside.path().join("inside");
+    std::fs::create_dir(&dir).expect("a writable folder");
+    let secret: Vec<u8> = (0..6).flat_map(|_| 42f32.to_le_bytes()).collect();
+    std::fs::write(outside.path().join("secret"), secret).expect("a writable folder");
+    let absolute = outside.path().join("secret").display().to_string();
+    // The name of the tensor's storage, in place of `0`.
+    let pointing = |storage: &str| {
+        let mut pickle = state_dict("weight");
+        let name = b"X\x01\x00\x00\x000";
+        let at = pickle
+            .windows(name.len())
+            .position(|window| window == name)
+            .expect("the storage's name");
+        let mut put = b"X".to_vec();
+        put.extend((storage.len() as u32).to_le_bytes());
+        put.extend(storage.as_bytes());
+        pickle.splice(at..at + name.len(), put);
+        pickle
+    };
+    let archive = |root: &str, pickle: &[u8], storage: &str| {
+        let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored);
+        for (name, bytes) in [
+            (format!("{root}/data.pkl"), pickle),
+            (format!("{root}/data/{storage}"), &numbers()),
+        ] {
+            archive.start_file(name, options).expect("a new entry");
+            archive.write_all(bytes).expect("in memory");
+        }
+        archive.finish().expect("in memory").into_inner()
+    };
+    let files = [
+        archive("..", &state_dict("weight"), "0"),
+        archive("../../escaped", &state_dict("weight"), "0"),
+        archive("/tmp/escaped", &state_dict("weight"), "0"),
+        archive("archive", &pointing("../../secret"), "0"),
+        archive("archive", &pointing("../../../secret"), "../../../secret"),
+        archive("archive", &pointing(&absolute), "0"),
+        archive("archive", &state_dict("../../escaped"), "0"),
+    ];
+    for (index, bytes) in files.iter().enumerate() {
+        let (_, taken) = read(&dir, bytes);
+        assert!(taken < BOUND, "{index}: {taken} bytes");
+        // Where it reads at all, it reads the archive's own numbers.
+        if let Ok(source) = Source::open(&dir.join("checkpoint")) {
+            for (name, entry) in source.entries() {
+                if let Ok(values) = entry.values() {
+                    let own = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+                    assert_eq!(values, own, "{index}: {name}");
+                }
+            }
+        }
+        let listed = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).expect("a folder");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names
+        };
+        assert_eq!(listed(outside.path()), ["inside", "secret"], "{index}");
+        assert_eq!(listed(&dir), ["checkpoint"], "{index}");
+    }
+    assert!(!Path::new("/tmp/escaped").exists());
 }
 
 proptest! {
@@ -236,5 +308,42 @@ proptest! {
         };
         let (_, taken) = read(dir.path(), &bytes);
         prop_assert!(taken < BOUND, "{} bytes", taken);
+    }
+
+    /// Headers of safetensors that parse and lie: shapes, offsets and types at will.
+    #[test]
+    fn lying_headers(
+        shape in prop::collection::vec(prop_oneof![0u64..5, any::<u64>()], 0..5),
+        from in prop_oneof![0u64..30, any::<u64>()],
+        to in prop_oneof![0u64..30, any::<u64>()],
+        dtype in prop::sample::select(vec!["F32", "F16", "BF16", "F64", "I64", "BOOL", "F8_E4M3", "X"]),
+        twice: bool,
+        tail in 0usize..64,
+    ) {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().expect("a folder");
+        let tensor = format!("{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{from},{to}]}}");
+        let header = match twice {
+            true => format!("{{\"a\":{tensor},\"b\":{tensor}}}"),
+            false => format!("{{\"a\":{tensor}}}"),
+        };
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(vec![1; tail]);
+        let (read, taken) = read(dir.path(), &bytes);
+        prop_assert!(taken < BOUND, "{} bytes", taken);
+        // Whole only where the numbers fill the file to its last byte.
+        let size = match dtype {
+            "F32" => 4,
+            "F16" | "BF16" => 2,
+            "F64" => 8,
+            _ => 0,
+        };
+        let due = shape.iter().try_fold(size, |n: u64, &axis| n.checked_mul(axis));
+        let fits = size > 0 && from == 0 && due == Some(to) && to == tail as u64;
+        match twice && to > 0 {
+            true => prop_assert!(read.is_err()),
+            false => prop_assert_eq!(read.is_ok(), fits, "{:?}", read),
+        }
     }
 }

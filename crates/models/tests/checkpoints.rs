@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use diffguard_models::Summary;
 use diffguard_models::checkpoint::{KeyMap, Source, load};
 use diffguard_models::cifar_resnet::{self, CifarResnetConfig};
 use diffguard_models::described::DescribedClassifier;
+use diffguard_models::network::ClassifierNetwork;
 use diffguard_models::resnet18_32::{self, Resnet18SmallConfig};
 use diffguard_models::resnet50::Resnet50Config;
 use diffguard_models::verify::procedural::Procedural;
+use diffguard_models::vgg::Vgg16Config;
 use diffguard_models::wide_resnet::WideResnetConfig;
+use diffguard_models::{Classifier, Summary};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 /// A safetensors file of `(name, type, shape, bytes)`.
@@ -65,9 +67,11 @@ fn the_published_sizes() {
     let resnet18 = Resnet18SmallConfig::new(10).summary().unwrap();
     let resnet50 = Resnet50Config::new(1000).summary().unwrap();
     let wide = WideResnetConfig::new(10).summary().unwrap();
+    let vgg = Vgg16Config::new(1000).summary().unwrap();
     assert_eq!(counted(resnet18), 11_173_962 + 2 * 4_800);
     assert_eq!(counted(resnet50), 25_557_032 + 2 * 26_560);
     assert_eq!(counted(wide), 36_479_194 + 2 * 8_976);
+    assert_eq!(counted(vgg), 138_357_544);
 }
 
 #[test]
@@ -234,5 +238,53 @@ fn files_that_are_no_checkpoints_are_named() {
     assert!(
         text.contains("readme.pt") && text.contains("torch.save"),
         "{text}"
+    );
+}
+
+#[test]
+fn vgg16_by_its_family() {
+    let read = |text: &str| -> ClassifierNetwork { toml::from_str(text).unwrap() };
+    let network = read(
+        "family = 'vgg16'\npooled_side = 1\nhidden = 16\nnum_classes = 5\ninput_side = 32\n\
+         mean = [0.5, 0.4, 0.3]\nstd = [0.2, 0.2, 0.2]",
+    );
+    network.check().unwrap();
+    let device = Device::flex();
+    let config = Vgg16Config::new(5)
+        .with_input_side(32)
+        .with_pooled_side(1)
+        .with_hidden(16)
+        .with_mean(vec![0.5, 0.4, 0.3])
+        .with_std(vec![0.2; 3]);
+    let own = config.init(&device);
+    let source = Procedural::of(&own, &network.key_map()).source();
+    let loaded = network
+        .load_from(&source, &network.key_map(), &device)
+        .unwrap();
+    assert_eq!((loaded.num_classes(), loaded.input_side()), (5, 32));
+    let values: Vec<f32> = (0..3 * 32 * 32).map(|i| (i as f32).sin()).collect();
+    let image =
+        burn::tensor::Tensor::<1>::from_floats(values.as_slice(), &device).reshape([1, 3, 32, 32]);
+    let own = load(own, &source, &network.key_map()).unwrap();
+    let (a, b) = (loaded.logits(image.clone()), own.logits(image));
+    a.into_data().assert_eq(&b.into_data(), true);
+    // Too small for five halvings; images of another size; a file that does not fit.
+    let small = read(
+        "family = 'vgg16'\nnum_classes = 5\ninput_side = 16\nmean = [0.5, 0.5, 0.5]\nstd = [0.2, 0.2, 0.2]",
+    );
+    assert!(small.check().unwrap_err().contains("needs 32 or more"));
+    let error = network.check_images([1, 28, 28]).unwrap_err().to_string();
+    assert!(error.contains("features.0"), "{error}");
+    let wider = read(
+        "family = 'vgg16'\npooled_side = 1\nhidden = 24\nnum_classes = 5\ninput_side = 32\n\
+         mean = [0.5, 0.5, 0.5]\nstd = [0.2, 0.2, 0.2]",
+    );
+    let error = wider.load_from(&source, &wider.key_map(), &device);
+    let error = error.err().unwrap().to_string();
+    assert!(
+        error.contains(
+            "classifier.0.weight has the shape [16, 512] where the network expects [24, 512]"
+        ),
+        "{error}"
     );
 }

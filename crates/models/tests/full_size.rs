@@ -12,6 +12,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Int, Tensor};
 use diffguard_models::checkpoint::{KeyMap, Source, load};
 use diffguard_models::latent_diffusion::{self, LatentDiffusionConfig};
+use diffguard_models::memory;
 use diffguard_models::unet_guided::{self, GuidedUnetConfig};
 use diffguard_models::{FirstStage, NetworkSummary, NoisePredictor, Summary};
 
@@ -102,12 +103,9 @@ impl ModuleVisitor for Compare<'_> {
 
 /// Largest resident memory since the last call, in MB; 0 where the system does not say.
 fn peak_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes =
-        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    kilobytes.unwrap_or(0) * 1024 / 1_000_000
+    let peak = memory::peak_resident().unwrap_or(0) / 1_000_000;
+    memory::forget_peak();
+    peak
 }
 
 /// Writes the weights of a network of this summary, loads them into it and looks at them.

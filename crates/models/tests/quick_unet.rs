@@ -4,9 +4,10 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use diffguard_models::NoisePredictor;
 use diffguard_models::checkpoint::{Precision, from_bytes, to_bytes};
+use diffguard_models::network::DiffusionNetwork;
 use diffguard_models::quick_unet::{QuickUnet, QuickUnetConfig};
+use diffguard_models::{NoisePredictor, Summary};
 
 fn input(device: &Device) -> (Tensor<4>, Tensor<1>) {
     device.seed(5);
@@ -65,4 +66,27 @@ fn weights_survive_the_round_trip() {
         let change = worst(before.clone(), loaded.eps(x.clone(), t.clone(), None));
         assert!(change <= tolerance, "{precision:?}: {change}");
     }
+}
+
+#[test]
+fn the_summary_is_of_the_size_that_the_configuration_names() {
+    let of = |side: usize| QuickUnetConfig::new(8).with_image_size(side).summary();
+    let (small, large) = (of(28).unwrap(), of(56).unwrap());
+    assert_eq!(small.parameters, large.parameters);
+    // Attention grows faster than the number of pixels.
+    assert!(large.gflop > 4.0 * small.gflop && large.gflop < 8.0 * small.gflop);
+    assert!(large.activation_bytes > 3 * small.activation_bytes);
+    let error = of(30).unwrap_err().to_string();
+    assert!(
+        error.contains("multiple of 2 * patch = 4, found 30"),
+        "{error}"
+    );
+    // A description; older ones do not say the size.
+    let text = "family = 'quick-unet'\nimage_channels = 1\nnum_classes = 8\npatch = 2\nchannels = 48\nblocks = 2\n\
+                heads = 4\ngroups = 8\n";
+    let network: DiffusionNetwork = toml::from_str(text).unwrap();
+    assert_eq!(network.input_shape(), [1, 28, 28]);
+    assert_eq!(network.summary().unwrap(), small);
+    let network: DiffusionNetwork = toml::from_str(&format!("{text}image_size = 56\n")).unwrap();
+    assert_eq!(network.summary().unwrap(), large);
 }

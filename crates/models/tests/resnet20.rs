@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_models::Classifier;
 use diffguard_models::checkpoint::{Precision, from_bytes, to_bytes};
 use diffguard_models::cifar_resnet::CifarResnetConfig;
+use diffguard_models::residual::Residual;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -118,7 +119,7 @@ fn equals_the_reference() {
     let network = from_bytes(network, filled(), Path::new("procedural"))
         .unwrap()
         .valid();
-    let activations = network.stages(read::<4>(&file, "in.x"), &mut |_| ());
+    let activations = network.activations(read::<4>(&file, "in.x"), &mut |_| ());
     let features = network.pool(activations);
     let logits = network.head(features.clone());
     assert!(excess(features, read(&file, "out.features"), tolerance) <= 0.0);

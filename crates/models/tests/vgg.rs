@@ -4,7 +4,9 @@
 use burn::tensor::{Device, Tensor};
 use diffguard_models::Classifier;
 use diffguard_models::checkpoint::{Precision, from_bytes, to_bytes};
-use diffguard_models::vgg::{BLOCK_CHANNELS, Pooling, Vgg16Config, Vgg16Features};
+use diffguard_models::vgg::{
+    BLOCK_CHANNELS, Pooling, Vgg16Config, Vgg16Features, imagenet_normalise,
+};
 use diffguard_oracle::procedural;
 use safetensors::SafeTensors;
 
@@ -76,12 +78,17 @@ fn a_classifier_and_its_features_are_one_network() {
     )
     .unwrap();
     let blocks = features.blocks((image(32) + 1.0) * 0.5, Pooling::Max);
-    let stages = network.stage_activations(image(32));
+    let stages = network.blocks(imagenet_normalise((image(32) + 1.0) * 0.5));
     for (block, stage) in blocks.iter().zip(&stages) {
         block.to_data().assert_eq(&stage.to_data(), true);
     }
+    let named = network.stage_activations(image(32));
     let last = network.last_stage(image(32));
-    last.to_data().assert_eq(&stages[4].to_data(), true);
+    last.to_data().assert_eq(&named[4].to_data(), true);
+    // The preprocessing is another way of writing the same normalisation.
+    for (named, stage) in named.into_iter().zip(stages.clone()) {
+        assert!((named - stage).abs().max().into_scalar::<f32>() < 1e-5);
+    }
     let shapes: Vec<[usize; 4]> = stages.iter().map(Tensor::dims).collect();
     let sides = [32, 16, 8, 4, 2];
     for ((shape, side), channels) in shapes.iter().zip(sides).zip(BLOCK_CHANNELS) {

@@ -208,6 +208,8 @@ fn load_diffusion(
     let unet = record
         .network
         .load(&weights, Some(&record.sha256), device)?;
+    unet.check_unlabelled()
+        .map_err(|error| Error::file(&path, error))?;
     let schedule = record.training.get("schedule").cloned();
     let schedule = schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
     let schedule_config: ScheduleConfig = schedule

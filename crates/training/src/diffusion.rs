@@ -95,6 +95,15 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     }
     let schedule = config.schedule.init()?;
     let shape = split.train.shape;
+    if [shape.height, shape.width] != [quick.image_size; 2] {
+        return Err(Error::Config {
+            path: path.to_owned(),
+            what: format!(
+                "the images have {} x {} pixels, `network.image_size` says {}",
+                shape.height, shape.width, quick.image_size
+            ),
+        });
+    }
     let (seed, batch) = (config.optimisation.seed, config.optimisation.batch);
     let null = (config.null_share, num_classes as i64);
     let device = context.device.clone().autodiff();

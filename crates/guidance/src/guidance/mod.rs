@@ -99,12 +99,16 @@ impl GuidanceConfig {
     /// Refuses what cannot be, or means nothing for this network, before anything is computed.
     ///
     /// # Errors
-    /// When a setting is out of range, or needs a network with a null label.
+    /// When a setting is out of range, or the network cannot predict what it needs: without a label, or with a null
+    /// label.
     pub fn check(&self, network: &dyn NoisePredictor) -> Result<(), Error> {
         match self {
-            Self::None {} => Ok(()),
+            Self::None {} => Ok(network.check_unlabelled()?),
             Self::ClassifierFree(config) => config.check(network),
-            Self::Classifier(config) => config.check(),
+            Self::Classifier(config) => {
+                network.check_unlabelled()?;
+                config.check()
+            }
         }
     }
 

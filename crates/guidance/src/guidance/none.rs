@@ -15,6 +15,7 @@ impl Guidance for Unconditional {
         network: &dyn NoisePredictor,
         step: &GuidanceStep<'_>,
     ) -> Result<Prediction, Error> {
+        network.check_unlabelled()?;
         Ok(Prediction {
             eps: network.eps(step.x.clone(), step.t(), None),
             shift: None,

@@ -11,6 +11,7 @@ use super::{
     Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels, check_sizes,
 };
 use crate::Error;
+use crate::error::check_images;
 use crate::layers::{Conv3x3, sinusoid_cos_first, upsample2};
 use crate::summary::Trace;
 
@@ -271,6 +272,15 @@ impl Trunk {
     /// The embedding of steps `[batch]` before any label is added: `[batch, 4 * model_channels]`.
     pub fn time_embedding(&self, t: Tensor<1>) -> Tensor<2> {
         self.time_embed.forward(self.sinusoid(t))
+    }
+
+    /// Refuses images `[channel, height, width]` that [`encode`](Self::encode) does not take.
+    ///
+    /// # Errors
+    /// [`Error::Images`].
+    pub fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        let sides = (1 << self.halvings(), true);
+        check_images("input_blocks.0", self.in_channels, sides, shape)
     }
 
     /// Activations after the middle block, and the skip connections, for `x` `[batch, in, h, w]`, an embedding

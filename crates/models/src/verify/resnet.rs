@@ -7,7 +7,10 @@ use diffguard_oracle::{Case, Error, Produced, Result, key_hash, procedural, proc
 
 use super::procedural::Procedural;
 use crate::checkpoint::{KeyMap, load};
-use crate::{Classifier, cifar_resnet, resnet18_32, resnet50};
+use crate::keys::keys;
+use crate::layers::average_pool;
+use crate::residual::Residual;
+use crate::{Classifier, cifar_resnet, resnet18_32, resnet50, vgg, wide_resnet};
 
 /// Shows a network's stages, as each family does.
 type Stages<M> = fn(&M, Tensor<4>, &mut dyn FnMut(&Tensor<4>)) -> Tensor<4>;
@@ -16,30 +19,77 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     if case.text("op").is_ok_and(|op| op == "procedural_weights") {
         return formula(case);
     }
-    let classes = case.whole("num_classes")?;
-    let classes = usize::try_from(classes).map_err(Error::method)?;
+    let classes = size(case, "num_classes")?;
     let plain = Device::flex();
     match case.text("arch")? {
         "ResNet20 CIFAR option A" => {
             let network = cifar_resnet::CifarResnetConfig::new(classes).init(&plain);
             let map = cifar_resnet::key_map();
-            network_case(case, network, &map, cifar_resnet::CifarResnet::stages)
+            network_case(case, network, &map, Residual::activations)
         }
         "ResNet18_32x32" => {
             let config = resnet18_32::Resnet18SmallConfig::new(classes);
             let map = resnet18_32::key_map();
-            let stages = resnet18_32::Resnet18Small::stages;
-            let mut produced = network_case(case, config.init(&plain), &map, stages)?;
+            let mut produced =
+                network_case(case, config.init(&plain), &map, Residual::activations)?;
             let network = filled(config.init(&plain.clone().autodiff()), &map)?;
-            produced.extend(gradient(case, &network, stages)?);
+            produced.extend(gradient(case, &network, Residual::activations)?);
             Ok(produced)
         }
         "resnet50" => {
             let network = resnet50::Resnet50Config::new(classes).init(&plain);
             let map = resnet50::key_map();
-            network_case(case, network, &map, resnet50::Resnet50::stages)
+            network_case(case, network, &map, Residual::activations)
+        }
+        "WideResNet" => {
+            let network = wide_resnet::WideResnetConfig::new(classes)
+                .with_blocks(size(case, "blocks")?)
+                .with_widen(size(case, "widen")?)
+                .init(&plain);
+            let map = wide_resnet::key_map();
+            network_case(case, network, &map, Residual::activations)
+        }
+        "vgg16" => {
+            let network = vgg::Vgg16Config::new(classes)
+                .with_input_side(case.shape("in.x")?[2])
+                .with_pooled_side(size(case, "pooled_side")?)
+                .with_hidden(size(case, "hidden")?)
+                .init(&plain);
+            network_case(case, network, &vgg::key_map(), |network, x, seen| {
+                let mut blocks = network.blocks(x);
+                blocks.iter().for_each(seen);
+                blocks.swap_remove(blocks.len() - 1)
+            })
         }
         other => Err(case.fault(format!("no family is called `{other}`"))),
+    }
+}
+
+fn size(case: &Case, key: &str) -> Result<usize> {
+    usize::try_from(case.whole(key)?).map_err(Error::method)
+}
+
+/// Holds the network's keys against those of the reference's state dict, where the case lists them.
+fn check_keys<M: Module>(case: &Case, network: &M, map: &KeyMap) -> Result<()> {
+    let Some(listed) = case.config["state_dict"].as_object() else {
+        return Ok(());
+    };
+    let mut expected: Vec<String> = listed
+        .iter()
+        .filter(|(key, _)| !key.ends_with("num_batches_tracked"))
+        .map(|(key, shape)| format!("{key} {shape}"))
+        .collect();
+    let mut found: Vec<String> = keys(network, map)
+        .into_iter()
+        .map(|key| format!("{} {}", key.published, serde_json::json!(key.shape)))
+        .collect();
+    expected.sort();
+    found.sort();
+    match found == expected {
+        true => Ok(()),
+        false => Err(case.fault(format!(
+            "the state dict has {expected:?}, the network {found:?}"
+        ))),
     }
 }
 
@@ -74,10 +124,11 @@ fn network_case<M: Module + Classifier>(
     map: &KeyMap,
     stages: Stages<M>,
 ) -> Result<Vec<Produced>> {
+    check_keys(case, &network, map)?;
     let network = filled(network, map)?.valid();
     let x = tensor(case, "in.x", &Device::flex())?;
     let mut means = Vec::new();
-    let activations = stages(&network, x, &mut |h| means.push(network.pool(h.clone())));
+    let activations = stages(&network, x, &mut |h| means.push(average_pool(h.clone())));
     let features = network.pool(activations);
     let mut produced = vec![
         values("out.logits", network.head(features.clone()))?,

@@ -255,6 +255,14 @@ fn check_fit(
     benchmark: &OpenBenchmark,
     networks: &Networks,
 ) -> Result<()> {
+    let shape = benchmark.id_test.shape();
+    let shape = [shape.channels, shape.height, shape.width];
+    for classifier in &networks.classifiers {
+        classifier.network.check_input(shape)?;
+    }
+    if let Some(diffusion) = &networks.diffusion {
+        diffusion.unet.check_input(shape)?;
+    }
     for config in experiment.inversion.values() {
         let schedule = &networks.diffusion()?.schedule;
         config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
