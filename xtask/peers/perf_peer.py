@@ -142,6 +142,237 @@ class CifarResnet(nn.Module):
         return self.linear(self.layers(h).mean((2, 3)))
 
 
+class ChannelAttention(nn.Module):
+    """Self-attention over pixels between 1x1 convolutions, on a group-normalised input."""
+
+    def __init__(self, channels, heads, eps):
+        super().__init__()
+        self.norm = nn.GroupNorm(32, channels, eps)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        self.heads = heads
+
+    def forward(self, x):
+        batch, channels, height, width = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(h.transpose(-1, -2).reshape(x.shape))
+
+
+class DdpmBlock(nn.Module):
+    def __init__(self, channels_in, channels_out, embedding):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(32, channels_in, 1e-6)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.embed = nn.Linear(embedding, channels_out)
+        self.norm2 = nn.GroupNorm(32, channels_out, 1e-6)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x, embedding):
+        h = self.conv1(F.silu(self.norm1(x))) + self.embed(embedding)[:, :, None, None]
+        return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
+
+
+class DdpmUnet(nn.Module):
+    """Ho et al. 2020, appendix B: the U-Net of CIFAR-10."""
+
+    def __init__(self, channels=128, mult=(1, 2, 2, 2), blocks=2, attention_level=1):
+        super().__init__()
+        embedding, self.channels = 4 * channels, channels
+        attends = lambda level, width: (
+            ChannelAttention(width, 1, 1e-6) if level == attention_level else nn.Identity()
+        )
+        self.time1, self.time2 = nn.Linear(channels, embedding), nn.Linear(embedding, embedding)
+        self.stem = nn.Conv2d(3, channels, 3, padding=1)
+        width, skips = channels, [channels]
+        self.down, self.reduce = nn.ModuleList(), nn.ModuleList()
+        for level, factor in enumerate(mult):
+            pairs = nn.ModuleList()
+            for _ in range(blocks):
+                block = DdpmBlock(width, factor * channels, embedding)
+                width = factor * channels
+                pairs.append(nn.ModuleList([block, attends(level, width)]))
+                skips.append(width)
+            self.down.append(pairs)
+            if level < len(mult) - 1:
+                self.reduce.append(nn.Conv2d(width, width, 3, stride=2))
+                skips.append(width)
+        self.middle1 = DdpmBlock(width, width, embedding)
+        self.middle_attention = ChannelAttention(width, 1, 1e-6)
+        self.middle2 = DdpmBlock(width, width, embedding)
+        self.up, self.enlarge = nn.ModuleList(), nn.ModuleList()
+        for level, factor in reversed(list(enumerate(mult))):
+            pairs = nn.ModuleList()
+            for _ in range(blocks + 1):
+                block = DdpmBlock(width + skips.pop(), factor * channels, embedding)
+                width = factor * channels
+                pairs.append(nn.ModuleList([block, attends(level, width)]))
+            self.up.append(pairs)
+            if level:
+                self.enlarge.append(nn.Conv2d(width, width, 3, padding=1))
+        self.norm = nn.GroupNorm(32, width, 1e-6)
+        self.out = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x, t):
+        half = self.channels // 2
+        frequencies = torch.exp(-math.log(10000) * torch.arange(half) / (half - 1))
+        angles = t[:, None] * frequencies
+        embedding = self.time1(torch.cat([angles.sin(), angles.cos()], 1))
+        embedding = F.silu(self.time2(F.silu(embedding)))
+        h = self.stem(x)
+        skips = [h]
+        for level, pairs in enumerate(self.down):
+            for block, attention in pairs:
+                h = attention(block(h, embedding))
+                skips.append(h)
+            if level < len(self.reduce):
+                h = self.reduce[level](F.pad(h, (0, 1, 0, 1)))
+                skips.append(h)
+        h = self.middle1(h, embedding)
+        h = self.middle2(self.middle_attention(h), embedding)
+        for level, pairs in enumerate(self.up):
+            for block, attention in pairs:
+                h = attention(block(torch.cat([h, skips.pop()], 1), embedding))
+            if level < len(self.enlarge):
+                h = self.enlarge[level](F.interpolate(h, scale_factor=2, mode="nearest"))
+        return self.out(F.silu(self.norm(h)))
+
+
+class GuidedBlock(nn.Module):
+    def __init__(self, channels_in, channels_out, embedding, resample=None):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(32, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.embed = nn.Linear(embedding, 2 * channels_out)
+        self.norm2 = nn.GroupNorm(32, channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
+        self.resample = resample or nn.Identity()
+
+    def forward(self, x, embedding):
+        scale, shift = self.embed(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(self.resample(F.silu(self.norm1(x))))
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return self.skip(self.resample(x)) + h
+
+
+class GuidedUnet(nn.Module):
+    """Dhariwal & Nichol 2021: the class-conditional U-Net of ImageNet at 64 pixels."""
+
+    def __init__(self, channels=192, mult=(1, 2, 3, 4), blocks=3, attention_levels=(1, 2, 3), classes=1000):
+        super().__init__()
+        embedding, self.channels = 4 * channels, channels
+        attends = lambda level, width: (
+            [ChannelAttention(width, width // 64, 1e-5)] if level in attention_levels else []
+        )
+        self.time1, self.time2 = nn.Linear(channels, embedding), nn.Linear(embedding, embedding)
+        self.label = nn.Embedding(classes, embedding)
+        self.stem = nn.Conv2d(3, channels, 3, padding=1)
+        width, skips = channels, [channels]
+        self.down = nn.ModuleList()
+        for level, factor in enumerate(mult):
+            for _ in range(blocks):
+                block = GuidedBlock(width, factor * channels, embedding)
+                width = factor * channels
+                self.down.append(nn.ModuleList([block, *attends(level, width)]))
+                skips.append(width)
+            if level < len(mult) - 1:
+                halve = GuidedBlock(width, width, embedding, nn.AvgPool2d(2))
+                self.down.append(nn.ModuleList([halve]))
+                skips.append(width)
+        self.middle = nn.ModuleList(
+            [
+                GuidedBlock(width, width, embedding),
+                ChannelAttention(width, width // 64, 1e-5),
+                GuidedBlock(width, width, embedding),
+            ]
+        )
+        self.up = nn.ModuleList()
+        for level, factor in reversed(list(enumerate(mult))):
+            for i in range(blocks + 1):
+                block = GuidedBlock(width + skips.pop(), factor * channels, embedding)
+                width = factor * channels
+                layers = [block, *attends(level, width)]
+                if level and i == blocks:
+                    layers.append(GuidedBlock(width, width, embedding, nn.Upsample(scale_factor=2)))
+                self.up.append(nn.ModuleList(layers))
+        self.norm = nn.GroupNorm(32, width)
+        self.out = nn.Conv2d(width, 6, 3, padding=1)
+
+    def forward(self, x, t, label):
+        half = self.channels // 2
+        frequencies = torch.exp(-math.log(10000) * torch.arange(half) / half)
+        angles = t[:, None] * frequencies
+        time_ = self.time2(F.silu(self.time1(torch.cat([angles.cos(), angles.sin()], 1))))
+        embedding = F.silu(time_ + self.label(label))
+
+        def run(layers, h):
+            for layer in layers:
+                h = layer(h, embedding) if isinstance(layer, GuidedBlock) else layer(h)
+            return h
+
+        h = self.stem(x)
+        skips = [h]
+        for layers in self.down:
+            h = run(layers, h)
+            skips.append(h)
+        h = run(self.middle, h)
+        for layers in self.up:
+            h = run(layers, torch.cat([h, skips.pop()], 1))
+        return self.out(F.silu(self.norm(h)))
+
+
+class BasicBlock(nn.Module):
+    def __init__(self, channels_in, channels, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            projection = nn.Conv2d(channels_in, channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels))
+
+    def forward(self, x):
+        h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(h + self.shortcut(x))
+
+
+class Resnet18(nn.Module):
+    """He et al. 2016, with a 3x3 stem without pooling, on [-1, 1] images."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None])
+        self.register_buffer("std", torch.tensor([0.2470, 0.2435, 0.2616])[:, None, None])
+        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        layers, width = [], 64
+        for stage in range(4):
+            for block in range(2):
+                layers.append(BasicBlock(width, 64 << stage, 2 if stage and not block else 1))
+                width = 64 << stage
+        self.layers = nn.Sequential(*layers)
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, x):
+        h = F.relu(self.bn1(self.conv1(((x + 1) / 2 - self.mean) / self.std)))
+        return self.linear(self.layers(h).mean((2, 3)))
+
+
+def of_size(network, parameters):
+    """The network, which must have as many parameters as ours."""
+    found = sum(parameter.numel() for parameter in network.parameters())
+    if found != parameters:
+        sys.exit(f"{type(network).__name__} has {found} parameters, ours {parameters}")
+    return network.eval()
+
+
 def both_formats(network, x, call):
     """Variants of `call(network, x)`: contiguous and channels-last."""
     import copy
@@ -203,6 +434,27 @@ def train_unet_quick():
         optimiser.step()
 
     return both_formats(QuickUnet(), x, step)
+
+
+def steps(batch):
+    return (torch.arange(batch) * 1000 // batch).float()
+
+
+def unet_ddpm_cifar10():
+    x, t = torch.randn(8, 3, 32, 32), steps(8)
+    unet = of_size(DdpmUnet(), 35_746_307)
+    return inference(both_formats(unet, x, lambda unet, x: unet(x, t)))
+
+
+def unet_guided_64():
+    x, t, label = torch.randn(2, 3, 64, 64), steps(2), torch.tensor([0, 500])
+    unet = of_size(GuidedUnet(), 295_904_454)
+    return inference(both_formats(unet, x, lambda unet, x: unet(x, t, label)))
+
+
+def classifier_resnet18_32():
+    x = torch.randn(64, 3, 32, 32).tanh()
+    return inference(both_formats(of_size(Resnet18(), 11_173_962), x, lambda net, x: net(x)))
 
 
 STEPS = 5
@@ -314,6 +566,9 @@ ROWS = {
     "conv3x3_32x28": lambda: conv3x3(32, 28, 32),
     "unet_quick": unet_quick,
     "train_unet_quick": train_unet_quick,
+    "unet_ddpm_cifar10": unet_ddpm_cifar10,
+    "unet_guided_64": unet_guided_64,
+    "classifier_resnet18_32": classifier_resnet18_32,
     "image_classifier_guidance": image_classifier_guidance,
     "image_classifier_free": image_classifier_free,
     "metrics_auroc_2m": metrics_auroc_2m,

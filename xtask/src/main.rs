@@ -1,9 +1,10 @@
 //! `cargo xtask …`: the door to the benchmark, and the development chores.
 
+mod ci;
 mod process;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run what a change must pass (.ci/run); call it in the repository's root
+    Ci {
+        /// In its place, build for graphics cards and check that build on the first Vulkan adapter
+        #[arg(long)]
+        gpu: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,30 +50,20 @@ fn main() -> ExitCode {
             }
         },
         Task::Test { arguments } => test(&arguments),
+        Task::Ci { gpu } => ci::run(gpu),
     }
 }
 
 fn test(arguments: &[String]) -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let passed_over = std::env::temp_dir().join(format!("passed-over-{}", std::process::id()));
-    let status = Command::new(cargo)
+    let mut command = ci::cargo();
+    command
         .args(["test", "--release", "--workspace"])
         .args(arguments)
-        .env("DIFFGUARD_PASSED_OVER", &passed_over)
-        .status();
+        .env("DIFFGUARD_PASSED_OVER", &passed_over);
+    let status = ci::status(&mut command);
     tell_passed_over(&passed_over);
-    match status {
-        Ok(status) => ExitCode::from(
-            status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .unwrap_or(1),
-        ),
-        Err(error) => {
-            eprintln!("error: cannot start cargo: {error}");
-            ExitCode::from(2)
-        }
-    }
+    status
 }
 
 /// Says which tests ran without the large data that they read, from the list at `path`, which the tests wrote.

@@ -1,6 +1,8 @@
 //! Devices by name, as the command line gives them.
 
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use burn::tensor::DeviceType;
 
 use crate::{Error, Result};
 
@@ -59,7 +61,7 @@ fn cuda(_: usize) -> Result<Device> {
 
 #[cfg(feature = "vulkan")]
 fn vulkan(index: usize) -> Result<Device> {
-    Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index)))
+    adapter("vulkan", DeviceType::Vulkan, index)
 }
 #[cfg(not(feature = "vulkan"))]
 fn vulkan(_: usize) -> Result<Device> {
@@ -68,9 +70,31 @@ fn vulkan(_: usize) -> Result<Device> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu(index: usize) -> Result<Device> {
-    Ok(Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index)))
+    adapter("wgpu", DeviceType::Wgpu, index)
 }
 #[cfg(not(feature = "wgpu"))]
 fn wgpu(_: usize) -> Result<Device> {
     not_built_in("wgpu")
+}
+
+/// Adapter `index` of one list: discrete graphics cards, then integrated, virtual and software ones. Says on standard
+/// error which it is.
+#[cfg(feature = "wgpu")]
+fn adapter(kind: &str, of: DeviceType, index: usize) -> Result<Device> {
+    let mut adapters: Vec<Device> = Device::enumerate(of).into_iter().collect();
+    if index >= adapters.len() {
+        return Err(Error::Setting(match adapters.len() {
+            0 => format!("device `{kind}:{index}`: this machine has no adapter for {kind}"),
+            1 => format!("device `{kind}:{index}`: this machine has only `{kind}:0`"),
+            count => format!(
+                "device `{kind}:{index}`: this machine has `{kind}:0` to `{kind}:{}`",
+                count - 1
+            ),
+        }));
+    }
+    let device = adapters.swap_remove(index);
+    if let Some(identity) = device.identity() {
+        eprintln!("{kind}:{index} is {}", identity.name);
+    }
+    Ok(device)
 }

@@ -3,8 +3,9 @@
 use burn::tensor::activation::relu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use diffguard_models::input_gradient::{odin_step, predicted_class_gradient};
+use diffguard_models::verify::device;
 use diffguard_ood::detectors::{Detector, FitData, Observations, Perturbed, build};
 use diffguard_oracle::{Case, Error, Kind, Produced, Result};
 use ndarray::{Array2, Array3};
@@ -172,7 +173,7 @@ fn tensor<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>> {
     match shape.len() == D {
         true => Ok(Tensor::from_data(
             TensorData::new(values.to_vec(), shape.to_vec()),
-            &Device::flex(),
+            &device(),
         )),
         false => Err(case.fault(format!("`{name}` must have {D} axes"))),
     }

@@ -1,9 +1,7 @@
 //! The cases' networks, with the weights that they are stored with.
 
 use burn::module::Module;
-use burn::tensor::{
-    Device, Tensor, TensorData, activation::silu, module::conv2d, ops::ConvOptions,
-};
+use burn::tensor::{Tensor, TensorData, activation::silu, module::conv2d, ops::ConvOptions};
 use diffguard_models::{
     Classifier, NoisePredictor,
     checkpoint::{KeyMap, Source, load},
@@ -11,7 +9,7 @@ use diffguard_models::{
     unet_ddim::{self, DdimUnetConfig},
     unet_guided::{self, GuidedUnetConfig},
     unet_latent::{self, LatentUnetConfig},
-    verify::procedural::Procedural,
+    verify::{device, procedural::Procedural},
 };
 use diffguard_oracle::{Case, Error, Result, Values};
 use serde::de::DeserializeOwned;
@@ -23,7 +21,7 @@ use crate::{Simple, SimpleClassifier};
 /// The pixel model of `ddim_inversion` and `ddim_sampling`.
 pub(super) fn guided_unet(case: &Case) -> Result<Box<dyn NoisePredictor>> {
     let config: GuidedUnetConfig = configuration(case, without(&case.config["model"], &[]))?;
-    let network = config.init(&Device::flex()).map_err(Error::method)?;
+    let network = config.init(&device()).map_err(Error::method)?;
     Ok(Box::new(filled(case, network, &unet_guided::key_map())?))
 }
 
@@ -33,7 +31,7 @@ pub(super) fn latent_unet(case: &Case) -> Result<Box<dyn NoisePredictor>> {
     let mut config = without(&model["unet"], &["use_spatial_transformer"]);
     config["n_classes"] = model["n_classes"].clone();
     let config: LatentUnetConfig = configuration(case, config)?;
-    let network = config.init(&Device::flex()).map_err(Error::method)?;
+    let network = config.init(&device()).map_err(Error::method)?;
     Ok(Box::new(filled(case, network, &unet_latent::key_map())?))
 }
 
@@ -41,7 +39,7 @@ pub(super) fn latent_unet(case: &Case) -> Result<Box<dyn NoisePredictor>> {
 pub(super) fn ddim_unet(case: &Case) -> Result<Box<dyn NoisePredictor>> {
     let others = ["dropout", "resamp_with_conv", "type"];
     let config: DdimUnetConfig = configuration(case, without(&case.config["model"], &others))?;
-    let network = config.init(&Device::flex()).map_err(Error::method)?;
+    let network = config.init(&device()).map_err(Error::method)?;
     Ok(Box::new(filled(case, network, &unet_ddim::key_map())?))
 }
 
@@ -51,7 +49,7 @@ pub(super) fn resnet18(case: &Case) -> Result<Box<dyn Classifier>> {
     let config = Resnet18SmallConfig::new(classes)
         .with_mean(statistic(case, &case.config["mean"])?)
         .with_std(statistic(case, &case.config["std"])?);
-    let (network, map) = (config.init(&Device::flex()), resnet18_32::key_map());
+    let (network, map) = (config.init(&device()), resnet18_32::key_map());
     let weights = Procedural::of(&network, &map);
     let network = load(network, &weights.source(), &map).map_err(Error::method)?;
     Ok(Box::new(network.valid()))
@@ -113,10 +111,7 @@ pub(super) fn small_classifier(case: &Case) -> Result<Simple<SmallClassifier>> {
     let column = |name: &str| -> Result<Tensor<4>> {
         let values = statistic(case, &case.config["classifier"][name])?;
         let shape = [1, values.len(), 1, 1];
-        Ok(Tensor::from_data(
-            TensorData::new(values, shape),
-            &Device::flex(),
-        ))
+        Ok(Tensor::from_data(TensorData::new(values, shape), &device()))
     };
     Ok(Simple(SmallClassifier {
         c1: layer(case, "c1")?,

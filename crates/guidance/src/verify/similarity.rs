@@ -1,6 +1,7 @@
 //! Golden cases of kind `similarity`.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use diffguard_models::verify::device;
 use diffguard_models::vgg::Vgg16Features;
 use diffguard_oracle::{Case, Error, Kind, Produced, Result, procedural};
 
@@ -111,7 +112,7 @@ fn steps(case: &Case, perceptual: &Perceptual, [x, y]: &[View<'_>; 2]) -> Result
 
 /// VGG-16 filled by formula, with the case's own weights of the distances.
 fn perceptual(case: &Case) -> Result<Perceptual> {
-    let device = Device::flex();
+    let device = device();
     let vgg =
         Vgg16Features::from_values(|key, shape| Ok::<_, Error>(procedural(key, shape)), &device)?;
     let weights = |name: &str| Ok(case.f32(&format!("weights.{name}"))?.1);
@@ -131,7 +132,7 @@ fn lpips_weights(case: &Case) -> Result<LpipsWeights> {
             .to_vec())
     };
     let layers = (0..5).map(layer).collect::<Result<Vec<_>>>()?;
-    LpipsWeights::new(&layers, &Device::flex()).map_err(Error::method)
+    LpipsWeights::new(&layers, &device()).map_err(Error::method)
 }
 
 /// The images of an input, bytes or floats in [0, 1], as [`View`].
@@ -148,7 +149,7 @@ fn view(case: &Case, input: &str) -> Result<View<'static>> {
             (shape, values.to_vec())
         }
     };
-    let image: Tensor<4> = Tensor::from_data(TensorData::new(values, shape), &Device::flex());
+    let image: Tensor<4> = Tensor::from_data(TensorData::new(values, shape), &device());
     Ok(View::new(image * 2.0 - 1.0, None))
 }
 

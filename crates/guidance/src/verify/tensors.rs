@@ -1,6 +1,7 @@
 //! A case's tensors as burn's, and back.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
+use diffguard_models::verify::device;
 use diffguard_oracle::{Case, Error, Produced, Result};
 
 use crate::{Schedule, ScheduleConfig, SpacingConfig, Trajectory};
@@ -12,7 +13,7 @@ pub(super) fn tensor<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D
         return Err(case.fault(format!("`{name}` must have {D} axes")));
     }
     let data = TensorData::new(values.to_vec(), shape.to_vec());
-    Ok(Tensor::from_data(data, &Device::flex()))
+    Ok(Tensor::from_data(data, &device()))
 }
 
 /// The values of a tensor, row-major.

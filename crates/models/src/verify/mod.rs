@@ -1,5 +1,6 @@
 //! The golden cases that this crate runs: networks. One file a kind, one line each in [`KINDS`].
 
+mod device;
 mod networks;
 pub mod procedural;
 mod resnet;
@@ -10,6 +11,8 @@ mod unet_latent;
 mod vq_autoencoder;
 
 use diffguard_oracle::Kind;
+
+pub use device::{device, run_on};
 
 /// The kinds of golden case of this crate.
 pub const KINDS: &[Kind] = &[

@@ -2,16 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::kind::Basic;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use diffguard_oracle::{Case, Error, Produced, Result, Values};
 use serde::de::DeserializeOwned;
 
+use super::device;
 use crate::checkpoint::{KeyMap, Source, load};
-
-/// The device of the golden cases.
-pub(super) fn device() -> Device {
-    Device::flex()
-}
 
 /// Tensors and configurations of a case.
 pub(super) trait Networks {

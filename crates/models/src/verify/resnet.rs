@@ -5,6 +5,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use diffguard_oracle::{Case, Error, Produced, Result, key_hash, procedural, procedural_uniform};
 
+use super::device;
 use super::procedural::Procedural;
 use crate::checkpoint::{KeyMap, load};
 use crate::keys::keys;
@@ -20,7 +21,7 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
         return formula(case);
     }
     let classes = size(case, "num_classes")?;
-    let plain = Device::flex();
+    let plain = device();
     match case.text("arch")? {
         "ResNet20 CIFAR option A" => {
             let network = cifar_resnet::CifarResnetConfig::new(classes).init(&plain);
@@ -126,7 +127,7 @@ fn network_case<M: Module + Classifier>(
 ) -> Result<Vec<Produced>> {
     check_keys(case, &network, map)?;
     let network = filled(network, map)?.valid();
-    let x = tensor(case, "in.x", &Device::flex())?;
+    let x = tensor(case, "in.x", &device())?;
     let mut means = Vec::new();
     let activations = stages(&network, x, &mut |h| means.push(average_pool(h.clone())));
     let features = network.pool(activations);
@@ -148,7 +149,7 @@ fn gradient<M: Module + Classifier>(
 ) -> Result<Vec<Produced>> {
     let network = network.clone().valid();
     // A network outside autodiff has batch norms that use their running statistics; the input alone is tracked.
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let network = network.to_device(&device);
     let x = tensor::<4>(case, "in.x", &device)?.require_grad();
     let labels = case.i64("in.label")?.to_vec();

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::networks::{Networks, device, produced, without};
+use super::device;
+use super::networks::{Networks, produced, without};
 use crate::NoisePredictor;
 use crate::unet_ddim::{DdimUnetConfig, key_map};
 

@@ -2,7 +2,8 @@
 
 use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::networks::{Networks, device, produced, without};
+use super::device;
+use super::networks::{Networks, produced, without};
 use crate::unet_guided::{GuidedUnetConfig, key_map};
 
 pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {

@@ -2,7 +2,8 @@
 
 use diffguard_oracle::{Case, Error, Produced, Result};
 
-use super::networks::{Networks, device, without};
+use super::device;
+use super::networks::{Networks, without};
 use super::unet_ddim::guided;
 use crate::unet_iddpm::{IddpmUnetConfig, key_map};
 

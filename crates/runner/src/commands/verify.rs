@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use diffguard_oracle::{Case, Kind, case_files, verify};
 
-use crate::{Error, Result};
+use crate::{Error, Result, device};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -16,10 +16,14 @@ pub struct Verify {
     /// Only the cases of this kind
     #[arg(long, value_name = "NAME")]
     kind: Option<String>,
+    /// Where networks and samplers run: cpu, cuda:N, vulkan:N, wgpu:N
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
 }
 
 impl Verify {
     pub(crate) fn run(self) -> Result<()> {
+        diffguard_models::verify::run_on(device::parse(&self.device)?);
         let kinds = kinds();
         let (mut passed, mut failed) = (0usize, 0usize);
         for path in &self.paths {

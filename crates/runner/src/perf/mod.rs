@@ -95,7 +95,7 @@ pub fn measure(options: &Options, mut done: impl FnMut(&Measured)) -> Result<Vec
     // The peak is the yardstick of the others, whatever is asked for.
     let peak_row = rows::find(rows::PEAK)?;
     let peak = measure_row(peak_row, options, None)?;
-    let operations = peak_row.operations.unwrap_or_default();
+    let operations = peak_row.operations.map_or(0.0, |count| count());
     let fastest = peak
         .peer_best_ms
         .map_or(peak.ours_best_ms, |peer| peer.min(peak.ours_best_ms));
@@ -141,7 +141,7 @@ fn measure_row(row: &Row, options: &Options, peak: Option<f64>) -> Result<Measur
         peer_peak_mib = peer.end()?;
     }
     let peer_times = (!peer_times.is_empty()).then(|| Times::of(peer_times));
-    let gflops = row.operations.map(|count| count / our_times.median / 1e6);
+    let gflops = row.operations.map(|count| count() / our_times.median / 1e6);
     Ok(Measured {
         name: row.name,
         ours_ms: our_times.median,

@@ -3,6 +3,7 @@
 mod ablation;
 mod convolution;
 mod metrics;
+mod networks;
 mod unet_quick;
 
 use burn::tensor::{Device, Distribution, Tensor};
@@ -17,7 +18,7 @@ pub struct Row {
     /// Its name, the same in the peer's script.
     pub name: &'static str,
     /// Additions and multiplications of one execution, counted as direct convolutions, where that means something.
-    pub operations: Option<f64>,
+    pub operations: Option<fn() -> f64>,
     /// Makes the work.
     pub prepare: fn() -> Result<Work>,
 }
@@ -29,7 +30,7 @@ pub const PEAK: &str = "sgemm_2048";
 pub const ROWS: &[Row] = &[
     Row {
         name: PEAK,
-        operations: Some(2.0 * 2048.0 * 2048.0 * 2048.0),
+        operations: Some(|| 2.0 * 2048.0 * 2048.0 * 2048.0),
         prepare: sgemm,
     },
     convolution::C128X32,
@@ -39,6 +40,9 @@ pub const ROWS: &[Row] = &[
     convolution::C32X28,
     unet_quick::FORWARD,
     unet_quick::TRAIN,
+    networks::DDPM,
+    networks::GUIDED,
+    networks::CLASSIFIER,
     ablation::GUIDANCE,
     ablation::FREE,
     metrics::AUROC,
