@@ -4,6 +4,7 @@
 
 mod encoding;
 mod folder;
+mod objects;
 mod place;
 
 use std::collections::{BTreeMap, HashSet};
@@ -176,7 +177,9 @@ impl Store {
     pub fn open(place: &StorePlace) -> Result<Self> {
         match place {
             StorePlace::Folder(folder) => Ok(Self::new(folder.clone())),
-            StorePlace::Url(url) => Err(Error::Setting(format!("`{url}`: not yet"))),
+            StorePlace::Url(url) => Ok(Self {
+                files: Box::new(objects::Objects::open(url)?),
+            }),
         }
     }
 
