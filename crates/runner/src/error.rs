@@ -74,7 +74,7 @@ impl Error {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 "; make it writable or give another directory with --out"
             }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 "; free some space and run the same command again, it goes on from there"
             }
             _ => "",
