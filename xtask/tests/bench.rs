@@ -3,7 +3,6 @@
 mod clone;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 

@@ -8,6 +8,11 @@ use std::process::Output;
 
 use clone::{Clone, EXPERIMENT, assert_fails, results, stderr};
 
+/// Fewer files to store.
+fn quick() -> String {
+    EXPERIMENT.replace("batch = 2", "batch = 20")
+}
+
 /// Images stored and to compute by stage, as a printed plan says.
 fn planned(output: &Output) -> BTreeMap<String, (u64, u64)> {
     assert!(output.status.success(), "{}", stderr(output));
@@ -55,7 +60,7 @@ fn the_plan_is_what_the_run_then_does() {
         "\n[[vary]]\n'guard.free.guidance.scale' = [1.5, 2.0]\n[[detector]]\nname = \"odin\"\n";
     let clone = Clone::new(&format!(
         "{}{sweep}",
-        EXPERIMENT.replace("oracle = true", "oracle = false")
+        quick().replace("oracle = true", "oracle = false")
     ));
     let dry = ["bench", "small", "--out", "out", "--dry-run"];
     let first = clone.run(&dry);
@@ -104,7 +109,7 @@ fn the_plan_is_what_the_run_then_does() {
 
 #[test]
 fn shards_at_work_together_share_an_object_store() {
-    let clone = Clone::new(EXPERIMENT);
+    let clone = Clone::new(&quick());
     assert!(clone.bench("whole").status.success());
     let url = format!("file://{}", clone.path("shared").display());
     let of = |shard: &str, out: &str| {
@@ -151,7 +156,7 @@ fn shards_at_work_together_share_an_object_store() {
 
 #[test]
 fn a_run_on_a_store_in_memory_is_the_same() {
-    let clone = Clone::new(EXPERIMENT);
+    let clone = Clone::new(&quick());
     assert!(clone.bench("whole").status.success());
     let run = clone.run(&["bench", "small", "--out", "out", "--store", "memory:///"]);
     assert!(run.status.success(), "{}", stderr(&run));
