@@ -77,7 +77,10 @@ fn failure(path: &Path, source: io::Error) -> Error {
             format!("a file stands where the directory {directory} should be, move it away")
         }
         io::ErrorKind::IsADirectory => "it names a directory, give the path of a file".to_owned(),
-        _ => format!("check the directory {directory} and run the command again"),
+        io::ErrorKind::FileTooLarge => {
+            "it is larger than this process may write, raise the limit (ulimit -f) and run the command again".to_owned()
+        }
+        _ => format!("{source}; check the directory {directory} and run the command again"),
     };
     Error::Write {
         path: path.to_owned(),

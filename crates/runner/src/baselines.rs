@@ -257,8 +257,6 @@ impl Watched<'_> {
     }
 
     fn perturb(&self, units: &[&Done], setting: Odin) -> Result<(Odin, Array2<f32>)> {
-        let images: usize = units.iter().map(|done| done.unit.len()).sum();
-        self.pipeline.progress.add_total(images as u64);
         let mut units = units.to_vec();
         let logits = self.pipeline.each(&mut units, |done| {
             let set = self.parts[done.part].set.name();

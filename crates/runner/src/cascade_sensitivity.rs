@@ -24,6 +24,8 @@ pub struct CascadeReport {
     pub row: String,
     /// The baseline and what decides where it is not trusted.
     pub of: [String; 2],
+    /// Mean FPR@95 on validation data of what decides where the baseline is not trusted, by itself.
+    pub alone_validation_fpr95: Option<f64>,
     /// By rising quantile; the run's own is among them.
     pub points: Vec<Point>,
 }
@@ -37,6 +39,8 @@ pub struct Point {
     pub used: bool,
     /// Mean AUROC of in-distribution validation against each out-of-distribution validation set; none without such sets.
     pub validation_auroc: Option<f64>,
+    /// The same mean of FPR@95, in-distribution positive.
+    pub validation_fpr95: Option<f64>,
     /// Whether its validation AUROC is the highest; of equals, the first.
     pub best_on_validation: bool,
     /// What it does on each test set: role, set, metrics.
@@ -45,7 +49,7 @@ pub struct Point {
 
 impl Point {
     /// Mean over the sets of a role; none without such sets.
-    fn mean(&self, role: Role, value: impl Fn(&Sensitivity) -> f64) -> Option<f64> {
+    pub fn mean(&self, role: Role, value: impl Fn(&Sensitivity) -> f64) -> Option<f64> {
         let values: Vec<f64> = self
             .sets
             .iter()
@@ -120,10 +124,12 @@ fn report(combination: &Combination, scores: &Scores) -> Result<CascadeReport> {
     }
     let mut points = Vec::new();
     for (i, &quantile) in quantiles.iter().enumerate() {
+        let (validation_auroc, validation_fpr95) = on_validation(combination, quantile, scores)?;
         points.push(Point {
             trust_quantile: quantile,
             used: quantile == used,
-            validation_auroc: validation_auroc(combination, quantile, scores)?,
+            validation_auroc,
+            validation_fpr95,
             best_on_validation: false,
             sets: tested
                 .iter()
@@ -139,9 +145,15 @@ fn report(combination: &Combination, scores: &Scores) -> Result<CascadeReport> {
     if let Some((i, _)) = best {
         points[i].best_on_validation = true;
     }
+    let alone = scores
+        .column(other)
+        .filter(|_| !scores.sets(Split::OodVal).is_empty());
     Ok(CascadeReport {
         row: combination.name.clone(),
         of: [baseline.clone(), other.clone()],
+        alone_validation_fpr95: alone
+            .map(|values| evaluate::validation_fpr95(other, values, scores))
+            .transpose()?,
         points,
     })
 }
@@ -163,21 +175,32 @@ fn trust_quantile(combination: &Combination) -> Result<f64> {
     })
 }
 
-/// The criterion that settings are chosen by, of the cascade at a quantile.
-fn validation_auroc(
+/// AUROC, the criterion that settings are chosen by, and FPR@95 on validation data of the cascade at a quantile.
+fn on_validation(
     combination: &Combination,
     quantile: f64,
     scores: &Scores,
-) -> Result<Option<f64>> {
+) -> Result<(Option<f64>, Option<f64>)> {
     if scores.sets(Split::OodVal).is_empty() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let there = Combination {
         parameters: toml::Table::from_iter([(PARAMETER.to_owned(), quantile.into())]),
         ..combination.clone()
     };
     let values = evaluate::fuse(&there, scores)?;
-    evaluate::validation_auroc(&combination.name, &values, scores).map(Some)
+    Ok((
+        Some(evaluate::validation_auroc(
+            &combination.name,
+            &values,
+            scores,
+        )?),
+        Some(evaluate::validation_fpr95(
+            &combination.name,
+            &values,
+            scores,
+        )?),
+    ))
 }
 
 /// Writes `cascade-sensitivity.csv`, `cascade-sensitivity.md` and a plot a cascade into `folder`; nothing for a run without

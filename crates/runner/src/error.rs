@@ -17,15 +17,14 @@ pub enum Error {
     #[error("{0}")]
     Setting(String),
     /// Another process works on the same output directory.
-    #[error(
-        "{} is in use by {owner}; wait for it, stop it, or give another directory with --out",
-        path.display()
-    )]
+    #[error("{} is in use by {owner}; {mend}", path.display())]
     Locked {
         /// The output directory.
         path: PathBuf,
         /// Who holds it.
         owner: String,
+        /// What to do about it.
+        mend: String,
     },
     /// The user asked to stop.
     #[error("stopped; what was computed is kept, and the same command goes on from there")]

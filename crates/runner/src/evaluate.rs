@@ -225,11 +225,31 @@ pub fn fuse(combination: &Combination, scores: &Scores) -> Result<Vec<f64>> {
 /// # Errors
 /// When the column cannot be ranked.
 pub fn validation_auroc(method: &str, values: &[f64], scores: &Scores) -> Result<f64> {
+    over_validation(method, values, scores, |ranking| Ok(ranking.auroc()))
+}
+
+/// The same mean of FPR@95, in-distribution positive.
+///
+/// # Errors
+/// When the column cannot be ranked.
+pub fn validation_fpr95(method: &str, values: &[f64], scores: &Scores) -> Result<f64> {
+    over_validation(method, values, scores, |ranking| {
+        Ok(ranking.fpr_id_positive(0.95)?)
+    })
+}
+
+fn over_validation(
+    method: &str,
+    values: &[f64],
+    scores: &Scores,
+    metric: impl Fn(&Ranking) -> Result<f64>,
+) -> Result<f64> {
     let id = scores.of(values, Split::IdVal, None);
     let sets = scores.sets(Split::OodVal);
     let mut sum = 0.0;
     for set in &sets {
-        sum += Ranking::new(method, &id, &scores.of(values, Split::OodVal, Some(set)))?.auroc();
+        let ood = scores.of(values, Split::OodVal, Some(set));
+        sum += metric(&Ranking::new(method, &id, &ood)?)?;
     }
     Ok(sum / sets.len().max(1) as f64)
 }

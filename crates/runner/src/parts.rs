@@ -299,7 +299,7 @@ mod tests {
             force: false,
             device: device.clone(),
             device_name: "cpu".into(),
-            progress: Progress::new(0, true),
+            progress: Progress::silent(),
             stop: &stop,
             accounts: Mutex::default(),
         };

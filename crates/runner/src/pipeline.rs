@@ -53,14 +53,27 @@ pub struct Pipeline<'a> {
 }
 
 impl Pipeline<'_> {
-    /// The stored output of a work unit, or the computed one, which is then stored.
+    /// The same device with a store in memory, a silent display and accounts of its own.
+    pub fn scratch(&self) -> Self {
+        Self {
+            store: Store::scratch(),
+            force: false,
+            device: self.device.clone(),
+            device_name: self.device_name.clone(),
+            progress: Progress::silent(),
+            stop: self.stop,
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// The stored output of a work unit, or the computed one, which is then stored; `what` is said of it on the display.
     ///
     /// # Errors
     /// [`Error::Stopped`] before computing when the user asked for it; what `compute` or the store meet.
     pub fn unit(
         &self,
         stage: &'static str,
-        set: &str,
+        what: &str,
         images: usize,
         key: &Key,
         compute: impl FnOnce() -> Result<Output>,
@@ -70,7 +83,7 @@ impl Pipeline<'_> {
         }
         let stored = match self.force {
             true => None,
-            false => self.store.get(stage, key),
+            false => self.store.get(stage, key)?,
         };
         let reused = stored.is_some();
         let output = match stored {
@@ -92,7 +105,8 @@ impl Pipeline<'_> {
         account.seconds += output.seconds;
         account.cost += output.cost;
         drop(accounts);
-        self.progress.advance(stage, set, images as u64, !reused);
+        let seconds = (!reused).then_some(output.seconds);
+        self.progress.advance(stage, what, images as u64, seconds);
         Ok(output)
     }
 

@@ -13,6 +13,8 @@ use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Options, bench};
+use crate::stages::STAGES;
+use crate::store::{Key, Store, StorePlace};
 use crate::{Error, Result};
 
 /// One of several runs.
@@ -70,6 +72,8 @@ pub struct ShardRecord {
 
 impl ShardRecord {
     const FILE: &str = "shard.json";
+    /// The folder of a store that they are noted in.
+    const NOTES: &str = "shards";
 
     /// Writes the record into the shard's folder.
     ///
@@ -79,6 +83,47 @@ impl ShardRecord {
         let path = folder.join(Self::FILE);
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::file(&path, error))?;
         Ok(write_atomic(&path, text + "\n")?)
+    }
+
+    /// Says in a store that several runs may share that this shard is complete.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note(&self, store: &Store) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::Setting(format!("{}: {error}", Self::FILE)))?;
+        let run = Self {
+            shard: Shard {
+                index: 1,
+                of: self.shard.of,
+            },
+            ..self.clone()
+        };
+        let run = Key::new("shard", 1, &run);
+        let Shard { index, of } = self.shard;
+        let name = format!("{}-{index}-of-{of}.json", run.as_str());
+        store.note(Self::NOTES, &name, (text + "\n").into_bytes())
+    }
+
+    /// The shards that are complete in a store.
+    fn noted(store: &Store) -> Result<Vec<(String, Self)>> {
+        let records = store
+            .notes(Self::NOTES)?
+            .into_iter()
+            .map(|(name, bytes)| {
+                let place = format!("{}/{}/{name}", store.place(), Self::NOTES);
+                let record = serde_json::from_slice(&bytes)
+                    .map_err(|error| Error::Setting(format!("{place}: {error}")))?;
+                Ok((place, record))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        match records.is_empty() {
+            true => Err(Error::Setting(format!(
+                "{}: no finished shard; run `bench --shard i/n --out DIR --store {0}` to its end first",
+                store.place()
+            ))),
+            false => Ok(records),
+        }
     }
 
     fn read(folder: &Path) -> Result<Self> {
@@ -107,34 +152,47 @@ impl ShardRecord {
     }
 }
 
-/// Brings the shards in `folders` together and runs their experiment over what they stored, into `options.out`.
+/// Brings the shards of a run together and runs its experiment over what they stored, into `options.out`: the shards in
+/// `folders`, and where none is given those that finished in `options.store`.
 ///
 /// # Errors
 /// When a shard is missing, unfinished or of another run; whatever [`bench`] meets.
 pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Result<PathBuf> {
-    let records = folders
-        .iter()
-        .map(|folder| ShardRecord::read(folder))
-        .collect::<Result<Vec<_>>>()?;
-    let (Some(first), Some(out)) = (records.first(), &options.out) else {
-        return Err(Error::Setting(
-            "merge needs the shards' folders and --out".into(),
-        ));
+    let Some(out) = &options.out else {
+        return Err(Error::Setting("merge needs --out".into()));
     };
-    for (folder, record) in folders.iter().zip(&records) {
-        if !first.same_run(record) {
-            return Err(Error::file(
-                &folder.join(ShardRecord::FILE),
-                format!(
-                    "not of the run that {} is of: its experiment, limit, batch, seed, device or number of shards differs",
-                    folders[0].display()
-                ),
+    let records = match (folders, &options.store) {
+        ([], None) => {
+            return Err(Error::Setting(
+                "merge needs the shards' folders, or the --store that they share".into(),
             ));
+        }
+        ([], Some(place)) => ShardRecord::noted(&Store::open(place)?)?,
+        _ => folders
+            .iter()
+            .map(|folder| Ok((folder.display().to_string(), ShardRecord::read(folder)?)))
+            .collect::<Result<Vec<_>>>()?,
+    };
+    let (place, first) = &records[0];
+    for (other, record) in &records {
+        if !first.same_run(record) {
+            let differs = "its experiment, limit, batch, seed, device or number of shards differs";
+            let mend = match folders.is_empty() {
+                true => "; name the folders of one run's shards",
+                false => "",
+            };
+            return Err(Error::Setting(format!(
+                "{other}: not of the run that {place} is of: {differs}{mend}"
+            )));
         }
     }
     let of = first.shard.of;
     let missing: Vec<String> = (1..=of)
-        .filter(|index| !records.iter().any(|record| record.shard.index == *index))
+        .filter(|index| {
+            !records
+                .iter()
+                .any(|(_, record)| record.shard.index == *index)
+        })
         .map(|index| Shard { index, of }.to_string())
         .collect();
     if !missing.is_empty() {
@@ -144,9 +202,18 @@ pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Resul
             first.experiment
         )));
     }
-    let store = options.store.clone().unwrap_or_else(|| out.join("store"));
+    let store = options.store.clone();
+    let store = store.unwrap_or_else(|| StorePlace::Folder(out.join("store")));
     for folder in folders {
-        copy_missing(&folder.join("store"), &store)?;
+        let from = folder.join("store");
+        match (from.is_dir(), &options.store) {
+            (true, _) => copy_missing(&from, &store)?,
+            (false, Some(_)) => {}
+            (false, None) => {
+                let what = "not there; where the shards were given --store, give merge the same";
+                return Err(Error::file(&from, what));
+            }
+        }
     }
     let options = Options {
         limit: first.limit,
@@ -160,23 +227,16 @@ pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Resul
 }
 
 /// Copies the stored outputs that the target has not; a file appears whole or not at all.
-fn copy_missing(from: &Path, to: &Path) -> Result<()> {
-    let list = |folder: &Path| -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, &error))?;
-        Ok(entries.flatten().map(|entry| entry.path()).collect())
-    };
-    for stage in list(from)?.into_iter().filter(|path| path.is_dir()) {
-        let target = to.join(stage.file_name().unwrap_or_default());
-        std::fs::create_dir_all(&target).map_err(|error| Error::io(&target, &error))?;
-        for file in list(&stage)? {
-            let copy = target.join(file.file_name().unwrap_or_default());
-            let stored = file
-                .extension()
-                .is_some_and(|ending| ending == "safetensors");
-            if stored && !copy.exists() {
-                let bytes = std::fs::read(&file).map_err(|error| Error::io(&file, &error))?;
-                write_atomic(&copy, &bytes)?;
-            }
+fn copy_missing(from: &Path, to: &StorePlace) -> Result<()> {
+    let (from, to) = (Store::new(from.to_owned()), Store::open(to)?);
+    for stage in STAGES {
+        let there = to.keys(stage)?;
+        for name in from
+            .keys(stage)?
+            .into_iter()
+            .filter(|name| !there.contains(name))
+        {
+            from.copy(stage, &name, &to)?;
         }
     }
     Ok(())

@@ -187,8 +187,6 @@ pub(super) fn oracle(
         similarity: chosen.similarities.clone(),
         ..guard.clone()
     };
-    let images: usize = units.iter().map(|done| done.unit.len()).sum();
-    pipeline.progress.add_total(2 * images as u64);
     let mut all = scores.clone();
     for (name, values) in run_guards(
         experiment,

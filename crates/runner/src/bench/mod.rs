@@ -2,8 +2,9 @@
 
 mod election;
 mod pictures;
+mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -16,6 +17,7 @@ pub use self::election::{Chosen, FAST_WITHIN};
 use self::election::{elect, oracle};
 pub use self::pictures::Picture;
 use self::pictures::pictures;
+pub use self::plan::Plan;
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
@@ -34,7 +36,7 @@ use crate::spent::{GuardCost, Spent};
 use crate::stages::{
     Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
 };
-use crate::store::Store;
+use crate::store::{Store, StorePlace};
 use crate::{Error, Result, Root, device, evaluate};
 
 /// What the command line may change of an experiment.
@@ -46,8 +48,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// The share of the work that is computed; all of it and its tables where not given.
     pub shard: Option<Shard>,
-    /// Folder of stored stages.
-    pub store: Option<PathBuf>,
+    /// Where stages are stored.
+    pub store: Option<StorePlace>,
     /// Device by name.
     pub device: Option<String>,
     /// Images of a work unit.
@@ -60,6 +62,8 @@ pub struct Options {
     pub export: Option<PathBuf>,
     /// The row that every other is compared with in a table of differences.
     pub against: Option<String>,
+    /// Print the plan and stop; nothing is written or fetched.
+    pub dry_run: bool,
     /// Draw no progress display.
     pub no_progress: bool,
     /// Compute again what is stored.
@@ -99,6 +103,19 @@ pub(crate) struct Done {
     synthesised: BTreeMap<String, Synthesis>,
 }
 
+impl Done {
+    fn new(part: usize, unit: Unit) -> Self {
+        Self {
+            part,
+            unit,
+            observed: Vec::new(),
+            inverted: BTreeMap::new(),
+            reconstructed: BTreeMap::new(),
+            synthesised: BTreeMap::new(),
+        }
+    }
+}
+
 /// Runs an experiment and writes its outputs; returns the directory they are in.
 ///
 /// # Errors
@@ -133,37 +150,51 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     };
     let store = match (&options.store, &options.out) {
         (Some(store), _) => store.clone(),
-        (None, Some(out)) => out.join("store"),
-        (None, None) => root.runs().join("store"),
+        (None, Some(out)) => StorePlace::Folder(out.join("store")),
+        (None, None) => StorePlace::Folder(root.runs().join("store")),
     };
-    let _lock = Lock::take(&out)?;
+    let _lock = match options.dry_run {
+        true => None,
+        false => Some(Lock::take(&out)?),
+    };
+    let missing = match (options.dry_run, options.missing) {
+        (true, Missing::Fetch) => Missing::Refuse,
+        (_, missing) => missing,
+    };
 
     experiment.against = options.against.clone().or(experiment.against);
     if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
     let data = Data::new(&root, root.data())?;
-    data.weights(&experiment, &root, options.missing, stop)?;
+    data.weights(&experiment, &root, missing, stop)?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
-    let benchmark = load_benchmark(&experiment, &data, options, stop)?;
+    let benchmark = load_benchmark(&experiment, &data, missing, stop)?;
     let networks = Networks {
         perceptual,
         ..Networks::load(&experiment, &root, &device)?
     };
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
-    let total = image_stages(&experiment, &parts);
-    let pipeline = Pipeline {
-        store: Store::new(store),
+    let mut pipeline = Pipeline {
+        store: Store::open(&store)?,
         force: options.force,
         device,
         device_name,
-        progress: Progress::new(total, options.no_progress),
+        progress: Progress::silent(),
         stop,
         accounts: std::sync::Mutex::default(),
     };
+    let units = plan::units_of(&experiment, &parts, options.shard);
+    let plan = Plan::of(&name, &experiment, &networks, &parts, &units, &pipeline)?;
+    println!("{plan}");
+    if options.dry_run {
+        return Ok(out);
+    }
+    let workers = rayon::current_num_threads();
+    pipeline.progress = Progress::new(plan.work(), workers, options.no_progress);
     if let Some(shard) = options.shard {
-        stages_of(&experiment, &networks, &parts, &pipeline, shard)?;
+        stages_of(&experiment, &networks, &parts, units, &pipeline)?;
         pipeline.progress.finish();
         let record = ShardRecord {
             shard,
@@ -173,6 +204,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             seed: experiment.seed,
             device: pipeline.device_name.clone(),
         };
+        record.note(&pipeline.store)?;
         record.write(&out)?;
         println!("shard {shard} is complete: {}", out.display());
         return Ok(out);
@@ -181,6 +213,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         &experiment,
         &networks,
         &parts,
+        units,
         &pipeline,
         options.export.as_deref(),
     )?;
@@ -240,10 +273,10 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
 fn load_benchmark(
     experiment: &Experiment,
     data: &Data,
-    options: &Options,
+    missing: Missing,
     stop: &AtomicBool,
 ) -> Result<OpenBenchmark> {
-    let opened = data.benchmark(&experiment.benchmark, options.missing, stop)?;
+    let opened = data.benchmark(&experiment.benchmark, missing, stop)?;
     tell_left_out(&opened);
     let (test, validation) = (experiment.limit, experiment.validation_limit);
     Ok(opened.limit(test, validation, experiment.seed))
@@ -287,40 +320,6 @@ fn check_fit(
     Ok(())
 }
 
-/// Number of images times stages, for the display.
-fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
-    let guarded: usize = parts
-        .iter()
-        .filter(|part| part.split != Split::Fit)
-        .map(|part| part.set.len())
-        .sum();
-    let fit: usize = parts
-        .iter()
-        .filter(|part| part.split == Split::Fit)
-        .map(|part| part.set.len())
-        .sum();
-    let watched = match experiment.each_classifier {
-        true => experiment.classifiers.len(),
-        false => 1,
-    };
-    let references: usize = experiment
-        .guards
-        .iter()
-        .map(|guard| guard.reference.len())
-        .sum();
-    let inversions = experiment.inversion.len();
-    let reconstructions: BTreeSet<String> = experiment
-        .guards
-        .iter()
-        .filter(|guard| guard.reference.contains(&Reference::Reconstruction))
-        .map(|guard| guard.reconstruction().0)
-        .collect();
-    let settings = experiment.guards.len() + references;
-    (fit * watched
-        + guarded * experiment.classifiers.len()
-        + guarded * (inversions + reconstructions.len() + settings)) as u64
-}
-
 fn accuracy(scores: &Scores) -> f64 {
     let test = || {
         scores
@@ -357,14 +356,7 @@ fn work_units(experiment: &Experiment, parts: &[Part]) -> Vec<Done> {
                 .into_iter()
                 .map(move |unit| (part, unit))
         })
-        .map(|(part, unit)| Done {
-            part,
-            unit,
-            observed: Vec::new(),
-            inverted: BTreeMap::new(),
-            reconstructed: BTreeMap::new(),
-            synthesised: BTreeMap::new(),
-        })
+        .map(|(part, unit)| Done::new(part, unit))
         .collect()
 }
 
@@ -382,8 +374,9 @@ fn observe_units(
         let count = if fitted_only { 1 } else { usize::MAX };
         for classifier in networks.classifiers.iter().take(count) {
             let set = parts[done.part].set.name();
+            let what = format!("{} on {set}", classifier.provenance.name());
             done.observed
-                .push(observe(pipeline, set, &done.unit, classifier)?);
+                .push(observe(pipeline, &what, &done.unit, classifier)?);
         }
         Ok(())
     })?;
@@ -401,7 +394,8 @@ fn invert_units(
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
         for (inversion_name, config) in &experiment.inversion {
-            let mut inverted = invert(pipeline, set, &unit.unit, networks, config)?;
+            let what = format!("{inversion_name} on {set}");
+            let mut inverted = invert(pipeline, &what, &unit.unit, networks, config)?;
             for guard in &experiment.guards {
                 let (name, config) = guard.reconstruction();
                 let wanted = guard.reference.contains(&Reference::Reconstruction);
@@ -412,9 +406,10 @@ fn invert_units(
                     continue;
                 }
                 let nothing = vec![-1; unit.unit.len()];
+                let what = format!("reconstruction on {set}");
                 let mut made = synthesise(
                     pipeline,
-                    set,
+                    &what,
                     &unit.unit,
                     networks,
                     &experiment.inversion[inversion_name].spacing,
@@ -438,14 +433,9 @@ fn stages_of(
     experiment: &Experiment,
     networks: &Networks,
     parts: &[Part],
+    mut units: Vec<Done>,
     pipeline: &Pipeline,
-    shard: Shard,
 ) -> Result<()> {
-    let mut units: Vec<Done> = work_units(experiment, parts)
-        .into_iter()
-        .enumerate()
-        .filter_map(|(place, unit)| shard.has(place).then_some(unit))
-        .collect();
     observe_units(experiment, networks, parts, &mut units, pipeline)?;
     units.retain(|unit| parts[unit.part].split != Split::Fit);
     invert_units(experiment, networks, parts, &mut units, pipeline)?;
@@ -457,10 +447,10 @@ fn scores(
     experiment: &Experiment,
     networks: &Networks,
     parts: &[Part],
+    mut done: Vec<Done>,
     pipeline: &Pipeline,
     export: Option<&Path>,
 ) -> Result<Finished> {
-    let mut done = work_units(experiment, parts);
     observe_units(experiment, networks, parts, &mut done, pipeline)?;
     let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
         .into_iter()
@@ -593,9 +583,10 @@ fn run_guards(
         let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
         for (place, guard) in guards.iter().enumerate() {
             let labels = guard.label.choose(&known, experiment.seed)?;
+            let what = format!("{} on {set}", guard.name);
             let mut made = synthesise(
                 pipeline,
-                set,
+                &what,
                 &done.unit,
                 networks,
                 &experiment.inversion[&guard.inversion].spacing,
@@ -620,7 +611,7 @@ fn run_guards(
                 let with = &references[&name];
                 let columns = compare(
                     pipeline,
-                    set,
+                    &what,
                     &done.unit,
                     networks,
                     with,

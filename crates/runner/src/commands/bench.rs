@@ -9,6 +9,7 @@ use crate::Result;
 use crate::bench::{Options, bench};
 use crate::data::Missing;
 use crate::shard::Shard;
+use crate::store::StorePlace;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -24,9 +25,10 @@ pub struct Bench {
     /// Compute one of n equal shares of the work, for `merge`; needs --out
     #[arg(long, value_name = "I/N", requires = "out")]
     shard: Option<Shard>,
-    /// Folder of stored stages [default: DIR/store with --out, else runs/store]
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    /// Where stages are stored: a folder, or a URL (file://, memory://; s3://, gs://, az:// with the cargo features s3,
+    /// gcs, azure), which any number of runs may share [default: DIR/store with --out, else runs/store]
+    #[arg(long, value_name = "DIR|URL")]
+    store: Option<StorePlace>,
     /// Device: cpu, ndarray, cuda:N, vulkan:N or wgpu:N (all but cpu need a cargo feature)
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
@@ -45,6 +47,9 @@ pub struct Bench {
     /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py)
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
+    /// Print the plan (what is stored, what will be computed, time and disk) and stop; write and fetch nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -78,6 +83,7 @@ impl Bench {
             threads: self.threads,
             against: self.against,
             export: self.export,
+            dry_run: self.dry_run,
             no_progress: self.no_progress,
             force: self.force,
             data: self.data,

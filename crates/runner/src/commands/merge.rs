@@ -9,19 +9,20 @@ use crate::Result;
 use crate::bench::Options;
 use crate::data::Missing;
 use crate::shard::merge;
+use crate::store::StorePlace;
 
 /// Arguments of `merge`.
 #[derive(Debug, Args)]
 pub struct Merge {
-    /// The folders of all shards (`bench --shard i/n --out DIR`)
-    #[arg(required = true, value_name = "DIR")]
+    /// The folders of all shards (`bench --shard i/n --out DIR`) [default: the shards that finished in --store]
+    #[arg(required_unless_present = "store", value_name = "DIR")]
     shards: Vec<PathBuf>,
     /// Output directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of stored stages [default: OUT/store]
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    /// Where stages are stored, a folder or a URL: what the shards were given [default: OUT/store]
+    #[arg(long, value_name = "DIR|URL")]
+    store: Option<StorePlace>,
     /// Folder that data sets and checkpoints are looked for in first [default: those of $DIFFGUARD_DATA]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! What a run leaves behind: its record and scores, and what is made of them: metrics, tables, plots and pictures.
 
+mod cascade_cost;
 mod cost;
 mod figures;
 mod grid;

@@ -3,7 +3,7 @@
 use diffguard_report::table::{MethodGroup, Table};
 use diffguard_report::{Metric, MetricRow};
 
-use super::{Run, cost, paper};
+use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::parts::Split;
 use crate::{Result, evaluate};
@@ -159,6 +159,10 @@ pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<St
     if !run.record.costs.is_empty() {
         text += "\n## Cost\n\n";
         text += &cost::sheet(run, rows).to_markdown();
+        if let Some(sheet) = cascade_cost::sheet(run, rows)? {
+            text += "\n### In cascade mode\n\n";
+            text += &sheet.to_markdown();
+        }
     }
     if let Some(paper) = &experiment.paper {
         text += "\n## Published and ours\n\n";

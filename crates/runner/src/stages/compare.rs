@@ -13,7 +13,7 @@ use crate::pipeline::{Pipeline, array};
 use crate::stages::{Observed, Synthesis};
 use crate::store::{Key, Output};
 
-const STAGE: &str = "compare";
+pub const STAGE: &str = "compare";
 const VERSION: u32 = 2;
 
 /// Scores of a work unit by similarity; higher means more in-distribution.
@@ -88,6 +88,28 @@ impl<'a> Compared<'a> {
     }
 }
 
+/// The key of a work unit's comparison.
+pub fn compare_key(
+    pipeline: &Pipeline,
+    networks: &Networks,
+    synthesis: &Key,
+    reference: &Key,
+    similarities: &[SimilarityName],
+) -> Key {
+    Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            device: &pipeline.device_name,
+            synthesis,
+            reference,
+            classifier: &networks.protected().provenance.sha256,
+            similarities,
+            perceptual: networks.perceptual_key(similarities),
+        },
+    )
+}
+
 /// Compares a synthesis with its reference.
 ///
 /// # Errors
@@ -101,17 +123,12 @@ pub fn compare(
     synthesis: &Synthesis,
     similarities: &[SimilarityName],
 ) -> Result<Columns> {
-    let key = Key::new(
-        STAGE,
-        VERSION,
-        &DependsOn {
-            device: &pipeline.device_name,
-            synthesis: &synthesis.key,
-            reference: &reference.key,
-            classifier: &networks.protected().provenance.sha256,
-            similarities,
-            perceptual: networks.perceptual_key(similarities),
-        },
+    let key = compare_key(
+        pipeline,
+        networks,
+        &synthesis.key,
+        &reference.key,
+        similarities,
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let with = reference.view()?;

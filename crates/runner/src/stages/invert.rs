@@ -14,7 +14,7 @@ use crate::spent::Spent;
 use crate::stages::Kept;
 use crate::store::{Array, Key, Output};
 
-const STAGE: &str = "invert";
+pub const STAGE: &str = "invert";
 const VERSION: u32 = 2;
 
 /// An inverted work unit.
@@ -45,17 +45,16 @@ struct DependsOn<'a> {
     perceptual: Option<&'a [String]>,
 }
 
-/// Inverts a work unit.
+/// The key of a work unit's inversion.
 ///
 /// # Errors
-/// What [`Pipeline::unit`] and the method meet.
-pub fn invert(
+/// When an image cannot be read, or the experiment has no diffusion network.
+pub fn invert_key(
     pipeline: &Pipeline,
-    set: &str,
     unit: &Unit,
     networks: &Networks,
     config: &InversionConfig,
-) -> Result<Inversion> {
+) -> Result<Key> {
     let protected = networks.protected();
     let classifier = config
         .early_stop
@@ -72,7 +71,7 @@ pub fn invert(
             StopMetric::Similarity(name) => Some(name),
         })
         .collect();
-    let key = Key::new(
+    Ok(Key::new(
         STAGE,
         VERSION,
         &DependsOn {
@@ -84,7 +83,22 @@ pub fn invert(
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
             perceptual: networks.perceptual_key(&watched),
         },
-    );
+    ))
+}
+
+/// Inverts a work unit.
+///
+/// # Errors
+/// What [`Pipeline::unit`] and the method meet.
+pub fn invert(
+    pipeline: &Pipeline,
+    set: &str,
+    unit: &Unit,
+    networks: &Networks,
+    config: &InversionConfig,
+) -> Result<Inversion> {
+    let diffusion = networks.diffusion()?;
+    let key = invert_key(pipeline, unit, networks, config)?;
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let image = pipeline.tensor::<4>(&unit.images()?);

@@ -44,7 +44,7 @@ impl Kept {
         if let Some(array) = &self.array {
             return Ok(Cow::Borrowed(array));
         }
-        let stored = pipeline.store.get(self.stage, &self.key);
+        let stored = pipeline.store.get(self.stage, &self.key)?;
         let array = stored.and_then(|mut output| output.arrays.remove(self.name));
         array.map(Cow::Owned).ok_or_else(|| {
             Error::Setting(format!(

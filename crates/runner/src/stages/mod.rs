@@ -8,9 +8,12 @@ mod observe;
 mod perturb;
 mod synthesise;
 
-pub use compare::{Compared, compare};
-pub use invert::{Inversion, invert};
+pub use compare::{Compared, STAGE as COMPARE, compare, compare_key};
+pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
-pub use observe::{Observed, observe};
-pub use perturb::perturb;
-pub use synthesise::{Synthesis, synthesise};
+pub use observe::{Observed, STAGE as OBSERVE, observe, observe_key};
+pub use perturb::{STAGE as PERTURB, perturb, perturb_key};
+pub use synthesise::{STAGE as SYNTHESISE, Synthesis, synthesise, synthesise_key};
+
+/// All of them, as the store calls them.
+pub const STAGES: [&str; 5] = [OBSERVE, PERTURB, INVERT, SYNTHESISE, COMPARE];

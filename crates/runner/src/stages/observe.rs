@@ -9,7 +9,7 @@ use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::store::{Array, Key, Output};
 
-const STAGE: &str = "observe";
+pub const STAGE: &str = "observe";
 const VERSION: u32 = 2;
 
 /// What a classifier says of a work unit.
@@ -45,6 +45,22 @@ struct DependsOn<'a> {
     images: &'a Key,
 }
 
+/// The key of a work unit's observation.
+///
+/// # Errors
+/// When an image cannot be read.
+pub fn observe_key(pipeline: &Pipeline, unit: &Unit, classifier: &LoadedClassifier) -> Result<Key> {
+    Ok(Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            device: &pipeline.device_name,
+            classifier: &classifier.provenance.sha256,
+            images: unit.key()?,
+        },
+    ))
+}
+
 /// Runs a classifier on a work unit.
 ///
 /// # Errors
@@ -55,15 +71,7 @@ pub fn observe(
     unit: &Unit,
     classifier: &LoadedClassifier,
 ) -> Result<Observed> {
-    let key = Key::new(
-        STAGE,
-        VERSION,
-        &DependsOn {
-            device: &pipeline.device_name,
-            classifier: &classifier.provenance.sha256,
-            images: unit.key()?,
-        },
-    );
+    let key = observe_key(pipeline, unit, classifier)?;
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let features = classifier
             .network

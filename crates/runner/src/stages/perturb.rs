@@ -11,7 +11,7 @@ use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::store::{Array, Key, Output};
 
-const STAGE: &str = "perturb";
+pub const STAGE: &str = "perturb";
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -20,6 +20,28 @@ struct DependsOn<'a> {
     classifier: &'a str,
     images: &'a Key,
     setting: &'a Odin,
+}
+
+/// The key of a work unit's perturbed logits.
+///
+/// # Errors
+/// When an image cannot be read.
+pub fn perturb_key(
+    pipeline: &Pipeline,
+    unit: &Unit,
+    classifier: &LoadedClassifier,
+    setting: &Odin,
+) -> Result<Key> {
+    Ok(Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            device: &pipeline.device_name,
+            classifier: &classifier.provenance.sha256,
+            images: unit.key()?,
+            setting,
+        },
+    ))
 }
 
 /// Logits `[image, class]` of a work unit's images after the step of `setting`.
@@ -33,16 +55,7 @@ pub fn perturb(
     classifier: &LoadedClassifier,
     setting: &Odin,
 ) -> Result<Array> {
-    let key = Key::new(
-        STAGE,
-        VERSION,
-        &DependsOn {
-            device: &pipeline.device_name,
-            classifier: &classifier.provenance.sha256,
-            images: unit.key()?,
-            setting,
-        },
-    );
+    let key = perturb_key(pipeline, unit, classifier, setting)?;
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let logits = perturbed_logits(
             classifier.network.as_ref(),

@@ -12,7 +12,7 @@ use crate::spent::Spent;
 use crate::stages::{Inversion, Kept};
 use crate::store::{Key, Output};
 
-const STAGE: &str = "synthesise";
+pub const STAGE: &str = "synthesise";
 const VERSION: u32 = 2;
 
 /// A synthesised work unit.
@@ -35,6 +35,29 @@ struct DependsOn<'a> {
     classifier: Option<&'a str>,
 }
 
+/// The key of a work unit's synthesis.
+pub fn synthesise_key(
+    networks: &Networks,
+    inversion: &Key,
+    (guidance, synthesis): (&GuidanceConfig, &SynthesisConfig),
+    labels: &[i64],
+) -> Key {
+    let classifier = guidance
+        .needs_classifier()
+        .then_some(networks.protected().provenance.sha256.as_str());
+    Key::new(
+        STAGE,
+        VERSION,
+        &DependsOn {
+            inversion,
+            guidance,
+            synthesis,
+            labels,
+            classifier,
+        },
+    )
+}
+
 /// Synthesises a work unit under `guidance`, towards `labels` (-1: none).
 ///
 /// # Errors
@@ -52,17 +75,7 @@ pub fn synthesise(
 ) -> Result<Synthesis> {
     let (protected, diffusion) = (networks.protected(), networks.diffusion()?);
     let needs_classifier = guidance.needs_classifier();
-    let key = Key::new(
-        STAGE,
-        VERSION,
-        &DependsOn {
-            inversion: &inversion.key,
-            guidance,
-            synthesis,
-            labels,
-            classifier: needs_classifier.then_some(protected.provenance.sha256.as_str()),
-        },
-    );
+    let key = synthesise_key(networks, &inversion.key, (guidance, synthesis), labels);
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, spacing)?;
         let context = GuidanceContext::new(
