@@ -39,8 +39,9 @@ impl NoisePredictor for Counting {
         (x_t * 0.9 + t + label * 0.05).sin()
     }
 
+    /// Without a null label it stands for an unconditional network.
     fn num_classes(&self) -> usize {
-        10
+        self.null.map_or(0, |_| 10)
     }
 
     fn null_label(&self) -> Option<usize> {
