@@ -2,17 +2,14 @@
 
 use std::process::{Command, ExitCode};
 
-/// The feature that is built for graphics cards, and its first device.
-const GPU: (&str, &str) = ("vulkan", "vulkan:0");
-
-/// Runs `.ci/run`, or with `gpu` the checks of the Vulkan build: its golden cases and a small benchmark on the first
-/// adapter (Mesa's software driver will do), and whether the CUDA build type-checks.
-pub fn run(gpu: bool) -> ExitCode {
-    if !gpu {
+/// Runs `.ci/run`, or with the feature `gpu` the checks of a build for graphics cards: its golden cases and a small
+/// benchmark on the first adapter, and whether the CUDA build type-checks.
+pub fn run(gpu: Option<&str>) -> ExitCode {
+    let Some(feature) = gpu else {
         return status(&mut Command::new(".ci/run"));
-    }
+    };
+    let device = &*format!("{feature}:0");
     let out = std::env::temp_dir().join(format!("diffguard-gpu-{}", std::process::id()));
-    let (feature, device) = GPU;
     // A folder of its own: the two builds would otherwise replace each other's burn.
     let program = ["--features", feature, "--target-dir", "target/gpu"];
     let ours = |arguments: &[&str]| {

@@ -32,9 +32,9 @@ enum Task {
     },
     /// Run what a change must pass (.ci/run); call it in the repository's root
     Ci {
-        /// In its place, build for graphics cards and check that build on the first Vulkan adapter
-        #[arg(long)]
-        gpu: bool,
+        /// In its place, build for graphics cards (feature `vulkan` or `wgpu`) and check that build on its first adapter
+        #[arg(long, value_name = "FEATURE", num_args = 0..=1, default_missing_value = "vulkan")]
+        gpu: Option<String>,
     },
 }
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             }
         },
         Task::Test { arguments } => test(&arguments),
-        Task::Ci { gpu } => ci::run(gpu),
+        Task::Ci { gpu } => ci::run(gpu.as_deref()),
     }
 }
 

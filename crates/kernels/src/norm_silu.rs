@@ -81,30 +81,36 @@ fn statistics(group: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
+/// Fewest values that are worth a work item of their own.
+const LEAST_VALUES: usize = 16 << 10;
+
 pub(crate) fn forward(x: &[f32], scale: &[f32], shift: &[f32], shape: Shape) -> Vec<f32> {
     let per_group = shape.channels / shape.groups;
-    let image = shape.channels * shape.pixels;
+    let group = per_group * shape.pixels;
     let mut y = vec![0f32; x.len()];
-    y.par_chunks_mut(image)
-        .zip(x.par_chunks(image))
+    if group == 0 {
+        return y;
+    }
+    y.par_chunks_mut(group)
+        .zip(x.par_chunks(group))
         .enumerate()
-        .with_min_len(4)
-        .for_each(|(n, (y, x))| {
+        .with_min_len(LEAST_VALUES.div_ceil(group))
+        .for_each(|(index, (y, x))| {
+            let first = index / shape.groups * shape.channels + index % shape.groups * per_group;
+            let (scale, shift) = (&scale[first..], &shift[first..]);
             vectorised(
                 #[inline(always)]
                 || {
-                    for g in 0..shape.groups {
-                        let span = g * per_group * shape.pixels..(g + 1) * per_group * shape.pixels;
-                        let (mean, rstd) = statistics(&x[span.clone()], shape.epsilon);
-                        for c in 0..per_group {
-                            let channel = g * per_group + c;
-                            let a = scale[n * shape.channels + channel] * rstd;
-                            let b = shift[n * shape.channels + channel] - mean * a;
-                            let plane = channel * shape.pixels..(channel + 1) * shape.pixels;
-                            for (y, x) in y[plane.clone()].iter_mut().zip(&x[plane]) {
-                                let h = x * a + b;
-                                *y = h * sigmoid(h);
-                            }
+                    let (mean, rstd) = statistics(x, shape.epsilon);
+                    let planes = y
+                        .chunks_exact_mut(shape.pixels)
+                        .zip(x.chunks_exact(shape.pixels));
+                    for ((y, x), (scale, shift)) in planes.zip(scale.iter().zip(shift)) {
+                        let a = scale * rstd;
+                        let b = shift - mean * a;
+                        for (y, x) in y.iter_mut().zip(x) {
+                            let h = x * a + b;
+                            *y = h * sigmoid(h);
                         }
                     }
                 },
