@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::fetch::{DataDirs, Found};
 use crate::hash::Fields;
+use crate::image_set::draw;
 use crate::listed::ListedSet;
 use crate::manifest::Manifest;
 use crate::{Error, ImageSet, ImageShape, Result, openood, quick};
@@ -248,6 +249,27 @@ impl AnySet {
         match self {
             Self::Memory(set) => Self::Memory(set.limit(n, seed)),
             Self::Listed(set) => Self::Listed(set.limit(n, seed)),
+        }
+    }
+
+    /// The images of [`limit`](Self::limit), and the others.
+    #[must_use]
+    pub fn split(&self, n: usize, seed: u64) -> (Self, Self) {
+        match self {
+            Self::Memory(set) => {
+                let kept = draw(&set.name, &set.labels, &set.ids, n, seed);
+                let others: Vec<usize> = (0..set.len())
+                    .filter(|index| kept.binary_search(index).is_err())
+                    .collect();
+                (
+                    Self::Memory(set.subset(&kept)),
+                    Self::Memory(set.subset(&others)),
+                )
+            }
+            Self::Listed(set) => {
+                let (kept, others) = set.split(n, seed);
+                (Self::Listed(kept), Self::Listed(others))
+            }
         }
     }
 
@@ -493,6 +515,32 @@ pub const BENCHMARKS: &[BenchmarkEntry] = &[
             "openimage-o",
         ],
         open: openood::imagenet_v1_5,
+    },
+    BenchmarkEntry {
+        name: "imagenet-v1-256px",
+        summary: "imagenet-v1 at 256 pixels, for diffusion models of that size; fits to half of the validation images",
+        datasets: &[
+            "imagenet-1k-val",
+            "species",
+            "inaturalist",
+            "openimage-o",
+            "imagenet-o",
+            "textures",
+        ],
+        open: openood::imagenet_v1_256,
+    },
+    BenchmarkEntry {
+        name: "imagenet-v1.5-256px",
+        summary: "imagenet-v1.5 at 256 pixels, likewise",
+        datasets: &[
+            "imagenet-1k-val",
+            "ssb-hard",
+            "ninco",
+            "inaturalist",
+            "textures",
+            "openimage-o",
+        ],
+        open: openood::imagenet_v1_5_256,
     },
 ];
 

@@ -36,6 +36,7 @@ pub mod parquet_images;
 pub mod quick;
 mod random;
 mod toml_file;
+pub mod synthetic;
 pub mod transforms;
 pub mod verify;
 

@@ -15,7 +15,7 @@ use crate::{
     Trajectory, View,
     grad_cam::semantic_mask,
     guidance::{ClassifierFree, Unconditional},
-    invert_guided,
+    Look, invert_guided,
     nearest::resize_nearest,
     synthesise,
 };
@@ -118,7 +118,7 @@ fn one(
     let up = entry["direction"] == "invert";
     let end = match up {
         true => {
-            let look = |image: Tensor<4>| View::new(image, None);
+            let look = Look::new(|image: Tensor<4>| View::new(image, None));
             let config = InversionConfig::default();
             invert_guided(
                 &recorded,
