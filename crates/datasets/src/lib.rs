@@ -35,8 +35,8 @@ mod ordered;
 pub mod parquet_images;
 pub mod quick;
 mod random;
-mod toml_file;
 pub mod synthetic;
+mod toml_file;
 pub mod transforms;
 pub mod verify;
 

@@ -87,7 +87,10 @@ fn generated(name: &str, shape: ImageShape, labels: Vec<i64>) -> Result<ImageSet
         let (x0, y0, radius) = (draw("x"), draw("y"), 0.1 + 0.2 * draw("radius"));
         let angle = label as f64 * 0.61;
         for channel in 0..shape.channels {
-            let (shift, disc) = (draw(&format!("shift {channel}")), draw(&format!("disc {channel}")));
+            let (shift, disc) = (
+                draw(&format!("shift {channel}")),
+                draw(&format!("disc {channel}")),
+            );
             for row in 0..shape.height {
                 for column in 0..shape.width {
                     let (x, y) = (

@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Cost, Error, Guidance, GuidanceConfig, GuidanceContext, InversionConfig, Known, LabelSource,
-    ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised, Trajectory, View,
+    Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised, Trajectory, View,
     augment::Donors,
     guidance::{ClassifierFreeConfig, Unconditional},
-    Look, invert_with,
+    invert_with,
     labels::{largest_probability, likeliest},
     latent,
     similarity::Perceptual,
@@ -173,11 +173,7 @@ impl DiffGuard {
     /// Those of [`latent::check`].
     pub fn with_first_stage(self, first_stage: Box<dyn FirstStage>) -> Result<Self, Error> {
         let settings = &self.settings;
-        latent::check(
-            &settings.guidance,
-            &settings.inversion,
-            &settings.synthesis,
-        )?;
+        latent::check(&settings.guidance, &settings.inversion, &settings.synthesis)?;
         Ok(Self {
             first_stage: Some(first_stage),
             ..self

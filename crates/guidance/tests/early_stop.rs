@@ -9,8 +9,8 @@ use common::{
     uniform,
 };
 use diffguard_guidance::{
-    EarlyStopConfig, InversionConfig, Inverted, ScheduleConfig, SimilarityName, Solver, StopMetric,
-    Look, Trajectory, View, early_stop::psnr, invert, invert_with,
+    EarlyStopConfig, InversionConfig, Inverted, Look, ScheduleConfig, SimilarityName, Solver,
+    StopMetric, Trajectory, View, early_stop::psnr, invert, invert_with,
 };
 
 fn trajectory() -> Trajectory {

@@ -266,7 +266,11 @@ mod tests {
         assert_eq!(counted::tokens() - before, 7 * 6);
         let values: Vec<f32> = (0..3 * 3 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
         let x = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([3, 3, 8, 8]);
-        for (t, labels) in [(400.0, Some([0, 3, 5])), (20.0, Some([3, 3, 1])), (7.0, None)] {
+        for (t, labels) in [
+            (400.0, Some([0, 3, 5])),
+            (20.0, Some([3, 3, 1])),
+            (7.0, None),
+        ] {
             let t = Tensor::<1>::full([3], t, &device);
             let label = labels.map(|labels: [i32; 3]| Tensor::from_ints(labels, &device));
             let before = counted::tokens();

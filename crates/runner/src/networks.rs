@@ -1,16 +1,19 @@
 //! The networks of an experiment, loaded from their weights records.
 
-use std::path::{Path, PathBuf};
+mod images;
+mod recorded;
 
 use burn::tensor::{Device, Tensor};
 use diffguard_datasets::manifest::Manifest;
-use diffguard_guidance::{Schedule, ScheduleConfig, SimilarityName, View};
-use diffguard_models::checkpoint::open_verified;
-use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
-use diffguard_models::published::PublishedRecord;
-use diffguard_models::{Classifier, NoisePredictor};
+use diffguard_guidance::{CentreCrop, Schedule, ScheduleConfig, SimilarityName, View};
+use diffguard_models::checkpoint::{KeyMap, Source};
+use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
+use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::images::misfit;
+pub(crate) use self::recorded::Recorded;
+use crate::donors::LoadedDonors;
 use crate::experiment::Experiment;
 use crate::perceptual::LoadedPerceptual;
 use crate::{Error, Result, Root};
@@ -44,12 +47,18 @@ pub struct Networks {
     pub diffusion: Option<LoadedDiffusion>,
     /// What DISTS and LPIPS look through, where the experiment asks for them.
     pub perceptual: Option<LoadedPerceptual>,
+    /// Images that a guidance mixes in, where one does.
+    pub donors: Option<LoadedDonors>,
 }
 
 /// A diffusion network, its schedule, and where it comes from.
 pub struct LoadedDiffusion {
     /// The noise predictor.
     pub unet: Box<dyn NoisePredictor>,
+    /// Between images and the latents that it works on; none where it works on images.
+    pub first_stage: Option<Box<dyn FirstStage>>,
+    /// Family and sizes.
+    pub network: DiffusionNetwork,
     /// Its provenance.
     pub provenance: Provenance,
     /// The schedule that it was trained with.
@@ -67,7 +76,8 @@ impl Provenance {
 }
 
 impl Networks {
-    /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual).
+    /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual) and
+    /// [`donors`](Self::donors).
     ///
     /// # Errors
     /// When a record or a weights file is missing, damaged, of another checksum, or does not fit.
@@ -88,6 +98,7 @@ impl Networks {
             classifiers,
             diffusion,
             perceptual: None,
+            donors: None,
         })
     }
 
@@ -125,53 +136,24 @@ impl Networks {
     }
 }
 
-/// A classifier by its record: of weights that this program wrote, or of a published checkpoint.
+/// A classifier by its record. Images that are larger than it takes are cropped to their centre.
 fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
-    let path = root.assets().join(name);
-    if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
-        let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
-        let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
-        let found = root
-            .data()
-            .find(&manifest, published(&record, &path, &manifest)?)?;
-        let source = open_verified(&found.paths[0], Some(&record.sha256))?;
-        let map = record.network.key_map();
-        return Ok(LoadedClassifier {
-            network: record.network.load_from(&source, &map, device)?,
-            provenance: Provenance {
-                record: name.to_owned(),
-                sha256: record.sha256.clone(),
-                parameters: record.network.stored_numbers(device),
-                date: String::new(),
-            },
-        });
-    }
-    let (path, record) = read::<ClassifierNetwork>(name, root)?;
-    let weights = record.weights_path(&path);
-    let network = record
-        .network
-        .load(&weights, Some(&record.sha256), device)?;
+    let record = Recorded::<ClassifierNetwork>::read(name, root)?;
+    let (source, sha256) = record.open(root)?;
+    let map = match record.is_own() {
+        true => KeyMap::native(),
+        false => record.network.key_map(),
+    };
+    let network = record.network.load_from(&source, &map, device)?;
     Ok(LoadedClassifier {
-        network,
-        provenance: provenance(name, &record),
+        network: Box::new(CentreCrop::new(network)),
+        provenance: Provenance {
+            record: name.to_owned(),
+            sha256,
+            parameters: record.network.stored_numbers(device),
+            date: record.date,
+        },
     })
-}
-
-/// The name in datasets.toml of a published checkpoint, whose record is at `path`.
-fn published<'a>(
-    record: &PublishedRecord<ClassifierNetwork>,
-    path: &Path,
-    manifest: &'a Manifest,
-) -> Result<&'a str> {
-    let known = manifest.checkpoint_of_sha256(&record.sha256);
-    let known = known.ok_or_else(|| {
-        let sha256 = &record.sha256;
-        Error::file(
-            path,
-            format!("no checkpoint of datasets.toml has its sha256 {sha256}"),
-        )
-    })?;
-    Ok(&known.name)
 }
 
 /// The published checkpoints that `experiment` needs, by their names in datasets.toml.
@@ -183,16 +165,14 @@ pub fn published_checkpoints<'a>(
     root: &Root,
     manifest: &'a Manifest,
 ) -> Result<Vec<&'a str>> {
-    let paths = experiment
-        .classifiers
-        .iter()
-        .map(|name| root.assets().join(name));
     let mut names = Vec::new();
-    for path in paths {
-        if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
-            let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
-            names.push(published(&record, &path, manifest)?);
-        }
+    for name in &experiment.classifiers {
+        let record = Recorded::<ClassifierNetwork>::read(name, root)?;
+        names.extend(record.checkpoint(manifest)?);
+    }
+    if let Some(name) = &experiment.diffusion {
+        let record = Recorded::<DiffusionNetwork>::read(name, root)?;
+        names.extend(record.checkpoint(manifest)?);
     }
     Ok(names)
 }
@@ -203,48 +183,45 @@ fn load_diffusion(
     root: &Root,
     device: &Device,
 ) -> Result<LoadedDiffusion> {
-    let (path, record) = read::<DiffusionNetwork>(name, root)?;
-    let weights = record.weights_path(&path);
-    let unet = record
-        .network
-        .load(&weights, Some(&record.sha256), device)?;
-    let schedule = record.training.get("schedule").cloned();
-    let schedule = schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
-    let schedule_config: ScheduleConfig = schedule
-        .try_into()
-        .map_err(|error| Error::file(&path, error))?;
-    // One without classes can still be guided by the classifier.
-    if unet.num_classes() != classes && unet.num_classes() != 0 {
-        return Err(Error::file(
-            &path,
-            format!(
+    let record = Recorded::<DiffusionNetwork>::read(name, root)?;
+    let (source, sha256) = record.open(root)?;
+    LoadedDiffusion::of(&record, &source, sha256, classes, device)
+}
+
+impl LoadedDiffusion {
+    /// The network that `record` describes, with the weights of `source`, for a classifier of so many classes.
+    ///
+    /// # Errors
+    /// When the weights do not fit, or the network knows other classes.
+    pub(crate) fn of(
+        record: &Recorded<DiffusionNetwork>,
+        source: &Source,
+        sha256: String,
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = &record.network;
+        let schedule_config = record.schedule()?.clone();
+        let unet = network.load_from(source, &network.key_map(), device)?;
+        // One without classes can still be guided by the classifier.
+        if unet.num_classes() != classes && unet.num_classes() != 0 {
+            return Err(record.fault(format!(
                 "the diffusion network knows {} classes, the classifier {classes}",
                 unet.num_classes()
-            ),
-        ));
-    }
-    Ok(LoadedDiffusion {
-        unet,
-        provenance: provenance(name, &record),
-        schedule: schedule_config.init()?,
-        schedule_config,
-    })
-}
-
-fn read<Network: serde::de::DeserializeOwned>(
-    name: &str,
-    root: &Root,
-) -> Result<(PathBuf, WeightsRecord<Network>)> {
-    let path = root.assets().join(name);
-    let record = WeightsRecord::read(&path)?;
-    Ok((path, record))
-}
-
-fn provenance<Network>(name: &str, record: &WeightsRecord<Network>) -> Provenance {
-    Provenance {
-        record: name.to_owned(),
-        sha256: record.sha256.clone(),
-        parameters: record.parameters,
-        date: record.date.clone(),
+            )));
+        }
+        Ok(Self {
+            unet,
+            first_stage: network.load_first_stage(source, device)?,
+            network: network.clone(),
+            provenance: Provenance {
+                record: record.name.clone(),
+                sha256,
+                parameters: network.summary()?.parameters,
+                date: record.date.clone(),
+            },
+            schedule: schedule_config.init()?,
+            schedule_config,
+        })
     }
 }

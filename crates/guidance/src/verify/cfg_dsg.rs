@@ -11,11 +11,11 @@ use super::{
     tensors::{entries, number, schedule, stacked, tensor, text, trajectory, values},
 };
 use crate::{
-    Guidance, GuidanceContext, InversionConfig, ScheduleConfig, Start, Step, SynthesisConfig,
+    Guidance, GuidanceContext, InversionConfig, Look, ScheduleConfig, Start, Step, SynthesisConfig,
     Trajectory, View,
     grad_cam::semantic_mask,
     guidance::{ClassifierFree, Unconditional},
-    Look, invert_guided,
+    invert_guided,
     nearest::resize_nearest,
     synthesise,
 };

@@ -9,8 +9,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::plain::trace_conv3x3;
 use super::{
-    BLOCKS, CHANNELS, Context, Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder, QkvAttention,
-    Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels, check_sizes,
+    BLOCKS, CHANNELS, Context, Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder,
+    QkvAttention, Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels,
+    check_sizes,
 };
 use crate::Error;
 use crate::layers::{Conv3x3, sinusoid_cos_first, upsample2};

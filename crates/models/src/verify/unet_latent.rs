@@ -22,7 +22,9 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let (t, t_frac) = (case.float::<1>("in.t")?, case.float::<1>("in.t_frac")?);
     let context = network.context(label.clone());
     let embedding = network.trunk().time_embedding(t.clone());
-    let (middle, _) = network.trunk().encode(x.clone(), embedding, Some(Context::Tokens(&context)));
+    let (middle, _) = network
+        .trunk()
+        .encode(x.clone(), embedding, Some(Context::Tokens(&context)));
     let tokens = case.float::<3>("in.context3")?;
     let of_tokens = network.forward(x.clone(), t.clone(), &tokens);
     let network = network.labelled();

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use diffguard_datasets::benchmark::OpenBenchmark;
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory, latent};
 
 pub(crate) use self::election::candidate;
 pub use self::election::{Chosen, FAST_WITHIN};
@@ -19,9 +20,10 @@ use self::pictures::pictures;
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
+use crate::donors::LoadedDonors;
 use crate::experiment::{Experiment, Guard, Reference};
 use crate::lock::Lock;
-use crate::networks::Networks;
+use crate::networks::{Networks, misfit};
 use crate::outputs::{self, Run};
 use crate::parts::{Part, Split, Unit};
 use crate::perceptual::LoadedPerceptual;
@@ -32,7 +34,7 @@ use crate::scores::{Sample, Scores};
 use crate::shard::{Shard, ShardRecord};
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
-    Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
+    Compared, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
 };
 use crate::store::Store;
 use crate::{Error, Result, Root, device, evaluate};
@@ -146,13 +148,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     data.weights(&experiment, &root, options.missing, stop)?;
     let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
     let benchmark = load_benchmark(&experiment, &data, options, stop)?;
+    let donors = donors(&experiment, &benchmark, &device)?;
     let networks = Networks {
         perceptual,
+        donors,
         ..Networks::load(&experiment, &root, &device)?
     };
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
-    let total = image_stages(&experiment, &parts);
+    let total = image_stages(&experiment, &networks, &parts);
     let pipeline = Pipeline {
         store: Store::new(store),
         force: options.force,
@@ -249,6 +253,19 @@ fn load_benchmark(
     Ok(opened.limit(test, validation, experiment.seed))
 }
 
+/// The images that a guidance mixes in, where one does.
+fn donors(
+    experiment: &Experiment,
+    benchmark: &OpenBenchmark,
+    device: &Device,
+) -> Result<Option<LoadedDonors>> {
+    let mut guards = experiment.guards.iter();
+    match guards.any(|guard| guard.guidance.needs_donors()) {
+        true => LoadedDonors::of(benchmark, experiment.seed, device).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Refuses what cannot run before anything is computed.
 fn check_fit(
     experiment: &Experiment,
@@ -261,12 +278,19 @@ fn check_fit(
     }
     for guard in &experiment.guards {
         guard.guidance.check(networks.diffusion()?.unet.as_ref())?;
-        if guard.guidance.needs_donors() {
-            return Err(Error::Setting(format!(
-                "guard `{}`: `mix` is not wired into experiments; it can be used through the library",
-                guard.name
-            )));
+        if networks.diffusion()?.first_stage.is_some() {
+            let inversion = &experiment.inversion[&guard.inversion];
+            latent::check(&guard.guidance, inversion, &guard.synthesis)
+                .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
+    }
+    if let Some(diffusion) = &networks.diffusion
+        && let Some(misfit) = misfit(&diffusion.network, benchmark.id_test.shape())
+    {
+        return Err(Error::Setting(format!(
+            "the diffusion network {} does not fit the benchmark `{}`: {misfit}",
+            diffusion.provenance.record, benchmark.name
+        )));
     }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
@@ -280,7 +304,7 @@ fn check_fit(
 }
 
 /// Number of images times stages, for the display.
-fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
+fn image_stages(experiment: &Experiment, networks: &Networks, parts: &[Part]) -> u64 {
     let guarded: usize = parts
         .iter()
         .filter(|part| part.split != Split::Fit)
@@ -300,7 +324,9 @@ fn image_stages(experiment: &Experiment, parts: &[Part]) -> u64 {
         .iter()
         .map(|guard| guard.reference.len())
         .sum();
-    let inversions = experiment.inversion.len();
+    let latent = networks.diffusion.as_ref();
+    let encodings = latent.is_some_and(|diffusion| diffusion.first_stage.is_some());
+    let inversions = experiment.inversion.len() + usize::from(encodings);
     let reconstructions: BTreeSet<String> = experiment
         .guards
         .iter()
@@ -392,8 +418,22 @@ fn invert_units(
 ) -> Result<()> {
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
+        // Once for all inversions; none where the network works on images.
+        let encoded = match &networks.diffusion {
+            Some(diffusion) if !experiment.inversion.is_empty() => {
+                encode(pipeline, set, &unit.unit, diffusion)?
+            }
+            _ => None,
+        };
         for (inversion_name, config) in &experiment.inversion {
-            let mut inverted = invert(pipeline, set, &unit.unit, networks, config)?;
+            let mut inverted = invert(
+                pipeline,
+                set,
+                &unit.unit,
+                networks,
+                encoded.as_ref(),
+                config,
+            )?;
             for guard in &experiment.guards {
                 let (name, config) = guard.reconstruction();
                 let wanted = guard.reference.contains(&Reference::Reconstruction);

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use diffguard_guidance::{
-    EarlyStopConfig, InversionConfig, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
+    EarlyStopConfig, InversionConfig, Look, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
 };
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
-use crate::stages::Kept;
+use crate::stages::{Encoded, Kept};
 use crate::store::{Array, Key, Output};
 
 const STAGE: &str = "invert";
@@ -26,7 +26,7 @@ pub struct Inversion {
     pub stops: Vec<usize>,
     /// Key of the output.
     pub key: Key,
-    /// What it cost when it was computed.
+    /// What it cost when it was computed, its encoding included.
     pub spent: Spent,
 }
 
@@ -37,6 +37,9 @@ struct DependsOn<'a> {
     schedule: &'a ScheduleConfig,
     inversion: &'a InversionConfig,
     images: &'a Key,
+    /// What is inverted in their place, by a latent diffusion network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoded: Option<&'a Key>,
     /// Where an early stop looks through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     classifier: Option<&'a str>,
@@ -45,7 +48,7 @@ struct DependsOn<'a> {
     perceptual: Option<&'a [String]>,
 }
 
-/// Inverts a work unit.
+/// Inverts a work unit, or what it was [encoded](crate::stages::encode()) to. An early stop looks at decoded images.
 ///
 /// # Errors
 /// What [`Pipeline::unit`] and the method meet.
@@ -54,6 +57,7 @@ pub fn invert(
     set: &str,
     unit: &Unit,
     networks: &Networks,
+    encoded: Option<&Encoded>,
     config: &InversionConfig,
 ) -> Result<Inversion> {
     let protected = networks.protected();
@@ -81,14 +85,24 @@ pub fn invert(
             schedule: &diffusion.schedule_config,
             inversion: config,
             images: unit.key()?,
+            encoded: encoded.map(|encoded| &encoded.key),
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
             perceptual: networks.perceptual_key(&watched),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
-        let image = pipeline.tensor::<4>(&unit.images()?);
-        let look = |image: Tensor<4>| networks.view(image);
+        let mut look = Look::new(|image: Tensor<4>| networks.view(image));
+        let image = match (encoded, &diffusion.first_stage) {
+            (Some(encoded), Some(first_stage)) => {
+                if config.early_stop.is_some() {
+                    let input = pipeline.tensor::<4>(&unit.images()?);
+                    look = look.decoding(first_stage.as_ref(), input);
+                }
+                pipeline.tensor::<4>(&*encoded.latent.get(pipeline)?)
+            }
+            _ => pipeline.tensor::<4>(&unit.images()?),
+        };
         let inverted = diffguard_guidance::invert_with(
             diffusion.unet.as_ref(),
             &trajectory,
@@ -111,6 +125,10 @@ pub fn invert(
         output.arrays.insert("stops".into(), stops);
         Ok(output)
     })?;
+    let mut spent = Spent::of(&output);
+    if let Some(encoded) = encoded {
+        spent += encoded.spent;
+    }
     Ok(Inversion {
         stops: output
             .array("stops")?
@@ -118,7 +136,7 @@ pub fn invert(
             .iter()
             .map(|&stop| stop as usize)
             .collect(),
-        spent: Spent::of(&output),
+        spent,
         latent: Kept::new(STAGE, &key, output, "latent")?,
         key,
     })

@@ -1,7 +1,9 @@
 //! Synthesise: the image again, from its latent, under a guidance.
 
 use diffguard_guidance::synthesis::{Start, SynthesisConfig};
-use diffguard_guidance::{GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory};
+use diffguard_guidance::{
+    Cost, GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory, latent,
+};
 use serde::Serialize;
 
 use crate::Result;
@@ -18,7 +20,7 @@ const VERSION: u32 = 2;
 /// A synthesised work unit.
 #[derive(Clone, Debug)]
 pub struct Synthesis {
-    /// `[image, channel, height, width]`; may leave [-1, 1].
+    /// `[image, channel, height, width]`, decoded where latents were synthesised; may leave [-1, 1].
     pub image: Kept,
     /// Key of the output.
     pub key: Key,
@@ -33,6 +35,9 @@ struct DependsOn<'a> {
     synthesis: &'a SynthesisConfig,
     labels: &'a [i64],
     classifier: Option<&'a str>,
+    /// Images that it mixes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    donors: Option<&'a Key>,
 }
 
 /// Synthesises a work unit under `guidance`, towards `labels` (-1: none).
@@ -52,6 +57,10 @@ pub fn synthesise(
 ) -> Result<Synthesis> {
     let (protected, diffusion) = (networks.protected(), networks.diffusion()?);
     let needs_classifier = guidance.needs_classifier();
+    let donors = match (&networks.donors, guidance.needs_donors()) {
+        (Some(donors), true) => Some(donors),
+        _ => None,
+    };
     let key = Key::new(
         STAGE,
         VERSION,
@@ -61,16 +70,20 @@ pub fn synthesise(
             synthesis,
             labels,
             classifier: needs_classifier.then_some(protected.provenance.sha256.as_str()),
+            donors: donors.map(|donors| &donors.key),
         },
     );
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, spacing)?;
-        let context = GuidanceContext::new(
+        let mut context = GuidanceContext::new(
             diffusion.unet.as_ref(),
             needs_classifier.then_some(protected.network.as_ref()),
             pipeline.tensor::<4>(&unit.images()?),
             labels.to_vec(),
         )?;
+        if let Some(donors) = donors {
+            context = context.with_donors(&donors.donors);
+        }
         let prepared = guidance.prepare(&context)?;
         let start = Start {
             latent: pipeline.tensor::<4>(&*inversion.latent.get(pipeline)?),
@@ -89,11 +102,15 @@ pub fn synthesise(
             start,
             &mut |_| {},
         )?;
+        let (image, decoded) = match diffusion.first_stage.as_deref() {
+            Some(first_stage) => latent::decode(first_stage, made.image),
+            None => (made.image, Cost::default()),
+        };
         let mut output = Output {
-            cost: made.cost + context.cost(),
+            cost: made.cost + context.cost() + decoded,
             ..Output::default()
         };
-        output.arrays.insert("image".into(), array(made.image)?);
+        output.arrays.insert("image".into(), array(image)?);
         Ok(output)
     })?;
     Ok(Synthesis {
