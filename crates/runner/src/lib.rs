@@ -49,6 +49,7 @@ mod stages;
 mod store;
 pub mod stored_run;
 pub mod sweep;
+pub mod synthetic;
 mod toml_file;
 
 pub use error::{Error, Result};

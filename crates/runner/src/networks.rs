@@ -3,6 +3,8 @@
 mod images;
 mod recorded;
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor};
 use diffguard_datasets::manifest::Manifest;
 use diffguard_guidance::{CentreCrop, Schedule, ScheduleConfig, SimilarityName, View};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::images::misfit;
 pub(crate) use self::recorded::Recorded;
 use crate::donors::LoadedDonors;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, base};
 use crate::perceptual::LoadedPerceptual;
 use crate::{Error, Result, Root};
 
@@ -45,6 +47,8 @@ pub struct Networks {
     pub classifiers: Vec<LoadedClassifier>,
     /// The diffusion network, where the experiment has one.
     pub diffusion: Option<LoadedDiffusion>,
+    /// The diffusion networks of single inversions, by the inversion's name.
+    pub diffusion_of: BTreeMap<String, LoadedDiffusion>,
     /// What DISTS and LPIPS look through, where the experiment asks for them.
     pub perceptual: Option<LoadedPerceptual>,
     /// Images that a guidance mixes in, where one does.
@@ -75,6 +79,16 @@ impl Provenance {
     }
 }
 
+impl LoadedClassifier {
+    /// `network`; images that are larger than it takes are cropped to their centre.
+    pub fn new(network: Box<dyn Classifier>, provenance: Provenance) -> Self {
+        Self {
+            network: Box::new(CentreCrop::new(network)),
+            provenance,
+        }
+    }
+}
+
 impl Networks {
     /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual) and
     /// [`donors`](Self::donors).
@@ -94,22 +108,34 @@ impl Networks {
             Some(name) => Some(load_diffusion(name, classes, root, device)?),
             None => None,
         };
+        let mut diffusion_of = BTreeMap::new();
+        for (inversion, name) in &experiment.diffusion_of {
+            let loaded = load_diffusion(name, classes, root, device)?;
+            diffusion_of.insert(inversion.clone(), loaded);
+        }
         Ok(Self {
             classifiers,
             diffusion,
+            diffusion_of,
             perceptual: None,
             donors: None,
         })
     }
 
-    /// The diffusion network.
+    /// The diffusion network of an inversion.
     ///
     /// # Errors
     /// When the experiment has none.
-    pub fn diffusion(&self) -> Result<&LoadedDiffusion> {
-        self.diffusion.as_ref().ok_or_else(|| {
+    pub fn diffusion(&self, inversion: &str) -> Result<&LoadedDiffusion> {
+        let own = self.diffusion_of.get(base(inversion));
+        own.or(self.diffusion.as_ref()).ok_or_else(|| {
             Error::Setting("the experiment names no `diffusion` network, but needs one".into())
         })
+    }
+
+    /// Every diffusion network.
+    pub fn diffusions(&self) -> impl Iterator<Item = &LoadedDiffusion> {
+        self.diffusion.iter().chain(self.diffusion_of.values())
     }
 
     /// The classifier under protection.
@@ -136,7 +162,7 @@ impl Networks {
     }
 }
 
-/// A classifier by its record. Images that are larger than it takes are cropped to their centre.
+/// A classifier by its record.
 fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
     let record = Recorded::<ClassifierNetwork>::read(name, root)?;
     let (source, sha256) = record.open(root)?;
@@ -145,15 +171,13 @@ fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedCla
         false => record.network.key_map(),
     };
     let network = record.network.load_from(&source, &map, device)?;
-    Ok(LoadedClassifier {
-        network: Box::new(CentreCrop::new(network)),
-        provenance: Provenance {
-            record: name.to_owned(),
-            sha256,
-            parameters: record.network.stored_numbers(device),
-            date: record.date,
-        },
-    })
+    let provenance = Provenance {
+        record: name.to_owned(),
+        sha256,
+        parameters: record.network.stored_numbers(device),
+        date: record.date,
+    };
+    Ok(LoadedClassifier::new(network, provenance))
 }
 
 /// The published checkpoints that `experiment` needs, by their names in datasets.toml.
@@ -170,7 +194,11 @@ pub fn published_checkpoints<'a>(
         let record = Recorded::<ClassifierNetwork>::read(name, root)?;
         names.extend(record.checkpoint(manifest)?);
     }
-    if let Some(name) = &experiment.diffusion {
+    for name in experiment
+        .diffusion
+        .iter()
+        .chain(experiment.diffusion_of.values())
+    {
         let record = Recorded::<DiffusionNetwork>::read(name, root)?;
         names.extend(record.checkpoint(manifest)?);
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::bench::candidate;
 use crate::donors::LoadedDonors;
+use crate::experiment::base;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
 use crate::published::Published;
@@ -87,9 +88,10 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         experiment,
         chosen,
         validation,
-        networks,
+        mut networks,
     } = published;
-    let diffusion = networks.diffusion.ok_or_else(|| {
+    let own = networks.diffusion_of.remove(base(&guard.inversion));
+    let diffusion = own.or(networks.diffusion).ok_or_else(|| {
         Error::Setting("the run's experiment names no `diffusion` network".into())
     })?;
     let settings = Settings {

@@ -34,10 +34,10 @@ use crate::scores::{Sample, Scores};
 use crate::shard::{Shard, ShardRecord};
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
-    Compared, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
+    Compared, Encoded, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
 };
 use crate::store::Store;
-use crate::{Error, Result, Root, device, evaluate};
+use crate::{Error, Result, Root, device, evaluate, synthetic};
 
 /// What the command line may change of an experiment.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Folder of fetched data sets.
     pub cache: Option<PathBuf>,
+    /// Run on generated images with generated weights (see [`synthetic`]).
+    pub synthetic: bool,
     /// What to do about data sets that are not at hand.
     pub missing: Missing,
 }
@@ -110,7 +112,10 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let dirs = data_folders(options.data.clone(), options.cache.clone())?;
     let root = Root::find()?.with_data(Some(dirs));
     let asked = name;
-    let (name, mut experiment) = Experiment::read(asked, &root)?;
+    let (mut name, mut experiment) = Experiment::read(asked, &root)?;
+    let mut reduced = options
+        .synthetic
+        .then(|| synthetic::reduce(&mut experiment));
     if let Some(limit) = options.limit {
         if limit == 0 {
             return Err(Error::Setting("--limit must be at least 1".into()));
@@ -130,6 +135,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let device = device::parse(&device_name)?;
     let out = match (&options.out, options.limit) {
         (Some(out), _) => out.clone(),
+        _ if options.synthetic => root.runs().join(format!("{name}-synthetic")),
         (None, Some(limit)) => root.runs().join(format!("{name}-limit-{limit}")),
         (None, None) => root.results().join(&name),
     };
@@ -144,16 +150,29 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
-    let data = Data::new(&root, root.data())?;
-    data.weights(&experiment, &root, options.missing, stop)?;
-    let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
-    let benchmark = load_benchmark(&experiment, &data, options, stop)?;
-    let donors = donors(&experiment, &benchmark, &device)?;
-    let networks = Networks {
-        perceptual,
-        donors,
-        ..Networks::load(&experiment, &root, &device)?
+    let (benchmark, mut networks) = match &mut reduced {
+        Some(notes) => {
+            name = format!("{} {name}", synthetic::STAMP);
+            let folder = out.join("weights");
+            let networks = synthetic::networks(&experiment, &root, &folder, &device, notes)?;
+            let opened = synthetic::benchmark(&experiment)?;
+            let (test, validation) = (experiment.limit, experiment.validation_limit);
+            (opened.limit(test, validation, experiment.seed), networks)
+        }
+        None => {
+            let data = Data::new(&root, root.data())?;
+            data.check_at_hand(&name, &experiment, &root)?;
+            data.weights(&experiment, &root, options.missing, stop)?;
+            let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
+            let benchmark = load_benchmark(&experiment, &data, options, stop)?;
+            let networks = Networks {
+                perceptual,
+                ..Networks::load(&experiment, &root, &device)?
+            };
+            (benchmark, networks)
+        }
     };
+    networks.donors = donors(&experiment, &benchmark, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
     let total = image_stages(&experiment, &networks, &parts);
@@ -212,6 +231,11 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             .diffusion
             .as_ref()
             .map(|diffusion| diffusion.provenance.clone()),
+        diffusion_of: networks
+            .diffusion_of
+            .iter()
+            .map(|(name, diffusion)| (name.clone(), diffusion.provenance.clone()))
+            .collect(),
         perceptual_sha256: networks
             .perceptual
             .as_ref()
@@ -222,6 +246,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         conventions: Record::conventions(&experiment),
         costs,
         stages: stages(&pipeline),
+        synthetic: reduced,
         seconds: begun.elapsed().as_secs_f64(),
         peak_memory_mib: peak_memory_mib(),
         configuration: experiment,
@@ -272,21 +297,26 @@ fn check_fit(
     benchmark: &OpenBenchmark,
     networks: &Networks,
 ) -> Result<()> {
-    for config in experiment.inversion.values() {
-        let schedule = &networks.diffusion()?.schedule;
+    for (name, config) in &experiment.inversion {
+        let schedule = &networks.diffusion(name)?.schedule;
         config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
     }
     for guard in &experiment.guards {
-        guard.guidance.check(networks.diffusion()?.unet.as_ref())?;
-        if networks.diffusion()?.first_stage.is_some() {
+        let diffusion = networks.diffusion(&guard.inversion)?;
+        guard
+            .guidance
+            .check(diffusion.unet.as_ref())
+            .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
+        if diffusion.first_stage.is_some() {
             let inversion = &experiment.inversion[&guard.inversion];
             latent::check(&guard.guidance, inversion, &guard.synthesis)
                 .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
     }
-    if let Some(diffusion) = &networks.diffusion
-        && let Some(misfit) = misfit(&diffusion.network, benchmark.id_test.shape())
-    {
+    for diffusion in networks.diffusions() {
+        let Some(misfit) = misfit(&diffusion.network, benchmark.id_test.shape()) else {
+            continue;
+        };
         return Err(Error::Setting(format!(
             "the diffusion network {} does not fit the benchmark `{}`: {misfit}",
             diffusion.provenance.record, benchmark.name
@@ -324,9 +354,11 @@ fn image_stages(experiment: &Experiment, networks: &Networks, parts: &[Part]) ->
         .iter()
         .map(|guard| guard.reference.len())
         .sum();
-    let latent = networks.diffusion.as_ref();
-    let encodings = latent.is_some_and(|diffusion| diffusion.first_stage.is_some());
-    let inversions = experiment.inversion.len() + usize::from(encodings);
+    let encodings = networks
+        .diffusions()
+        .filter(|diffusion| diffusion.first_stage.is_some())
+        .count();
+    let inversions = experiment.inversion.len() + encodings;
     let reconstructions: BTreeSet<String> = experiment
         .guards
         .iter()
@@ -418,24 +450,24 @@ fn invert_units(
 ) -> Result<()> {
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
-        // Once for all inversions; none where the network works on images.
-        let encoded = match &networks.diffusion {
-            Some(diffusion) if !experiment.inversion.is_empty() => {
-                encode(pipeline, set, &unit.unit, diffusion)?
-            }
-            _ => None,
-        };
+        // By the network's checksum; none of a network that works on images.
+        let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
         for (inversion_name, config) in &experiment.inversion {
+            let diffusion = networks.diffusion(inversion_name)?;
+            let network = diffusion.provenance.sha256.as_str();
+            if !encoded.contains_key(network) {
+                encoded.insert(network, encode(pipeline, set, &unit.unit, diffusion)?);
+            }
             let mut inverted = invert(
                 pipeline,
                 set,
                 &unit.unit,
                 networks,
-                encoded.as_ref(),
-                config,
+                encoded[network].as_ref(),
+                (inversion_name, config),
             )?;
             for guard in &experiment.guards {
-                let (name, config) = guard.reconstruction();
+                let (name, synthesis) = guard.reconstruction();
                 let wanted = guard.reference.contains(&Reference::Reconstruction);
                 if !wanted
                     || guard.inversion != *inversion_name
@@ -449,9 +481,9 @@ fn invert_units(
                     set,
                     &unit.unit,
                     networks,
-                    &experiment.inversion[inversion_name].spacing,
+                    (diffusion, &config.spacing),
                     &inverted,
-                    (&GuidanceConfig::None {}, &config),
+                    (&GuidanceConfig::None {}, &synthesis),
                     &nothing,
                 )?;
                 made.image.let_go();
@@ -629,7 +661,10 @@ fn run_guards(
                 set,
                 &done.unit,
                 networks,
-                &experiment.inversion[&guard.inversion].spacing,
+                (
+                    networks.diffusion(&guard.inversion)?,
+                    &experiment.inversion[&guard.inversion].spacing,
+                ),
                 &done.inverted[&guard.inversion],
                 (&guard.guidance, &guard.synthesis),
                 &labels,

@@ -58,7 +58,7 @@ pub fn invert(
     unit: &Unit,
     networks: &Networks,
     encoded: Option<&Encoded>,
-    config: &InversionConfig,
+    (name, config): (&str, &InversionConfig),
 ) -> Result<Inversion> {
     let protected = networks.protected();
     let classifier = config
@@ -66,7 +66,7 @@ pub fn invert(
         .as_ref()
         .is_some_and(EarlyStopConfig::needs_classifier)
         .then_some(protected);
-    let diffusion = networks.diffusion()?;
+    let diffusion = networks.diffusion(name)?;
     let watched: Vec<SimilarityName> = config
         .early_stop
         .iter()

@@ -7,7 +7,7 @@ use diffguard_guidance::{
 use serde::Serialize;
 
 use crate::Result;
-use crate::networks::Networks;
+use crate::networks::{LoadedDiffusion, Networks};
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
@@ -50,12 +50,12 @@ pub fn synthesise(
     set: &str,
     unit: &Unit,
     networks: &Networks,
-    spacing: &SpacingConfig,
+    (diffusion, spacing): (&LoadedDiffusion, &SpacingConfig),
     inversion: &Inversion,
     (guidance, synthesis): (&GuidanceConfig, &SynthesisConfig),
     labels: &[i64],
 ) -> Result<Synthesis> {
-    let (protected, diffusion) = (networks.protected(), networks.diffusion()?);
+    let protected = networks.protected();
     let needs_classifier = guidance.needs_classifier();
     let donors = match (&networks.donors, guidance.needs_donors()) {
         (Some(donors), true) => Some(donors),
