@@ -55,3 +55,46 @@ impl LoadedDonors {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diffguard_datasets::{ImageSet, synthetic};
+
+    use super::*;
+
+    fn benchmark(fit: usize) -> OpenBenchmark {
+        synthetic::benchmark("quick", 90, fit).unwrap().into()
+    }
+
+    #[test]
+    fn donors_are_training_images_that_the_seed_chooses() {
+        let (benchmark, device) = (benchmark(100), Device::flex());
+        let of = |seed| LoadedDonors::of(&benchmark, seed, &device).unwrap();
+        let (one, again, other) = (of(1), of(1), of(2));
+        assert_eq!(one.donors.count(), DONORS);
+        assert_eq!(one.key, again.key);
+        assert_ne!(one.key, other.key);
+        // They are among the training images, with their labels.
+        let AnySet::Memory(fit) = benchmark.fit.limit(DONORS, 1) else {
+            panic!("in memory")
+        };
+        let labels: Vec<usize> = fit.labels.iter().map(|&label| label as usize).collect();
+        assert_eq!(one.donors.labels(), labels);
+        let drawn = LoadedDonors::drawn(&AnySet::Memory(fit), &device).unwrap();
+        assert_eq!(drawn.key, one.key);
+    }
+
+    #[test]
+    fn without_training_images_validation_images_are_taken() {
+        let mut benchmark = benchmark(1);
+        let nothing = ImageSet::new("fit", benchmark.fit.shape(), vec![], vec![], vec![]);
+        benchmark.fit = AnySet::Memory(nothing.unwrap());
+        let device = Device::flex();
+        let of_validation = LoadedDonors::drawn(&benchmark.id_val.limit(DONORS, 0), &device);
+        let donors = LoadedDonors::of(&benchmark, 0, &device).unwrap();
+        assert_eq!(donors.key, of_validation.unwrap().key);
+        benchmark.id_val = benchmark.fit.clone();
+        let error = LoadedDonors::of(&benchmark, 0, &device).err().unwrap();
+        assert!(error.to_string().contains("no training"), "{error}");
+    }
+}

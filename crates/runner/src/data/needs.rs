@@ -4,12 +4,20 @@ use std::collections::BTreeSet;
 
 use diffguard_datasets::benchmark;
 use diffguard_datasets::fetch::{Presence, command};
+use diffguard_guidance::similarity::{DISTS_WEIGHTS, DistsWeights, LPIPS_WEIGHTS, VGG16_WEIGHTS};
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
 
 use super::{Data, size};
 use crate::experiment::Experiment;
 use crate::networks::{Recorded, published_checkpoints};
 use crate::{Error, Result, Root, perceptual};
+
+/// Parameters of what DISTS and LPIPS look through: all of VGG-16, a pair of weights or a weight for each channel.
+const PERCEPTUAL: [(&str, u64); 3] = [
+    (VGG16_WEIGHTS, 138_357_544),
+    (DISTS_WEIGHTS, 2 * DistsWeights::CHANNELS as u64),
+    (LPIPS_WEIGHTS, DistsWeights::CHANNELS as u64 - 3),
+];
 
 /// Something that is not at hand.
 struct Need {
@@ -122,6 +130,10 @@ impl Data {
 
     /// What the parameters of a network take in f32, where a record of the experiment describes the checkpoint.
     fn about(&self, checkpoint: &str, experiment: &Experiment, root: &Root) -> Result<Option<u64>> {
+        let known = PERCEPTUAL.iter().find(|(name, _)| *name == checkpoint);
+        if let Some((_, parameters)) = known {
+            return Ok(Some(4 * parameters));
+        }
         let others = experiment.diffusion_of.values();
         for name in experiment.diffusion.iter().chain(others) {
             let record = Recorded::<DiffusionNetwork>::read(name, root)?;

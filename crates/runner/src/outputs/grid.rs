@@ -74,9 +74,14 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
         ),
         columns: names.iter().map(|name| (*name).to_owned()).collect(),
         groups,
-        factor: 3,
+        factor: factor(shape.height),
         differences: Some(scale),
     })
+}
+
+/// How much larger an image of `side` pixels is drawn: small ones so that they can be seen, large ones as they are.
+fn factor(side: usize) -> usize {
+    (96 / side.max(1)).max(1)
 }
 
 /// The headline score above which 95 % of the in-distribution validation images lie.

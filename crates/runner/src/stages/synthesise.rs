@@ -119,3 +119,29 @@ pub fn synthesise(
         key,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mixed_in_is_part_of_the_key() {
+        let (inversion, guidance) = (Key::of(b"inversion"), GuidanceConfig::None {});
+        let key = |donors: Option<&Key>| {
+            let synthesis = &SynthesisConfig::default();
+            let depends_on = DependsOn {
+                inversion: &inversion,
+                guidance: &guidance,
+                synthesis,
+                labels: &[1, 2],
+                classifier: None,
+                donors,
+            };
+            Key::new(STAGE, VERSION, &depends_on)
+        };
+        let (one, other) = (Key::of(b"one"), Key::of(b"other"));
+        assert_ne!(key(Some(&one)), key(Some(&other)));
+        assert_ne!(key(Some(&one)), key(None));
+        assert_eq!(key(Some(&one)), key(Some(&one.clone())));
+    }
+}
