@@ -59,9 +59,9 @@ fn stamped(title: &str) -> String {
     format!("{STAMP}: {title}")
 }
 
-/// The same kind of spacing with three to six steps, more where there were more.
+/// The same kind of spacing with two to four steps, more where there were more.
 fn few_steps(spacing: &SpacingConfig) -> SpacingConfig {
-    let few = |steps: usize| steps.min((steps / 10).clamp(3, 6));
+    let few = |steps: usize| steps.min((steps / 10).clamp(2, 4));
     match spacing {
         SpacingConfig::Ddim(steps) => SpacingConfig::Ddim(few(*steps)),
         SpacingConfig::Sections(counts) => {

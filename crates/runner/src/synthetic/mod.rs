@@ -25,8 +25,10 @@ use crate::{Result, Root};
 /// What titles of tables, plots and pictures begin with.
 pub const STAMP: &str = "SYNTHETIC";
 
-/// Images a set.
-const IMAGES: usize = 2;
+/// Images of a test set.
+const IMAGES: usize = 1;
+/// Images of a validation set: what is fitted there needs two.
+const VALIDATION: usize = 2;
 /// Images to fit to.
 const FIT: usize = 64;
 
@@ -37,7 +39,7 @@ pub const WARNING: &str = "SYNTHETIC: generated images, generated weights and re
 /// Reduces an experiment and stamps it. What was reduced, in words.
 pub fn reduce(experiment: &mut Experiment) -> Vec<String> {
     experiment.limit = experiment.limit.min(IMAGES);
-    experiment.validation_limit = experiment.validation_limit.min(2 * IMAGES);
+    experiment.validation_limit = experiment.validation_limit.min(VALIDATION);
     experiment::reduce(experiment)
 }
 
