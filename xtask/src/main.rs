@@ -1,6 +1,6 @@
 //! `cargo xtask …`: the door to the benchmark, and the development chores.
 
-mod memory;
+mod process;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -32,7 +32,8 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    memory::keep();
+    process::keep_freed_memory();
+    process::end_with_the_reader();
     match Cli::parse().task {
         Task::Runner(command) => match command.run() {
             Ok(status) => ExitCode::from(status),

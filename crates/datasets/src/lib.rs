@@ -7,8 +7,8 @@
 //! use std::path::Path;
 //!
 //! let quick = diffguard_datasets::benchmark::load("quick", Path::new("assets"))?;
-//! let small = quick.limit(200, 0);
-//! println!("{} images of {}", small.id_test.len(), small.id_test.name);
+//! let small = quick.id_test.limit(200, 0);
+//! println!("{} images of {}", small.len(), small.name);
 //! # Ok::<(), diffguard_datasets::Error>(())
 //! ```
 

@@ -61,8 +61,17 @@ fn is_zero(rows: &f64) -> bool {
 }
 
 impl GuardCost {
-    /// The mean over `images`.
-    pub fn mean(spent: Spent, images: usize) -> Self {
+    /// Of work units, each with its number of images: the mean of the rows, the median of the seconds, which a machine
+    /// that stood still for a while does not move.
+    pub fn of(units: &[(Spent, usize)]) -> Self {
+        let images: usize = units.iter().map(|(_, images)| images).sum();
+        let mut spent = Spent::default();
+        units.iter().for_each(|(unit, _)| spent += *unit);
+        let mut seconds: Vec<f64> = units
+            .iter()
+            .filter(|(_, images)| *images > 0)
+            .map(|(unit, images)| unit.seconds / *images as f64)
+            .collect();
         let each = |rows: u64| rows as f64 / images.max(1) as f64;
         Self {
             unet_evaluations: each(spent.cost.unet_rows),
@@ -71,7 +80,26 @@ impl GuardCost {
             classifier_gradients: each(spent.cost.classifier_gradient_rows),
             encodings: each(spent.cost.encoder_rows),
             decodings: each(spent.cost.decoder_rows),
-            seconds: spent.seconds / images.max(1) as f64,
+            seconds: diffguard_ood::quantile(&mut seconds, 0.5).unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_of_the_machine_does_not_change_the_seconds() {
+        let unit = |seconds| {
+            let cost = Cost {
+                unet_rows: 100,
+                ..Cost::default()
+            };
+            (Spent { cost, seconds }, 50)
+        };
+        let cost = GuardCost::of(&[unit(5.0), unit(4000.0), unit(5.5)]);
+        assert_eq!(cost.seconds, 0.11);
+        assert_eq!(cost.unet_evaluations, 2.0);
     }
 }

@@ -1,6 +1,8 @@
 //! A data set or a checkpoint as something to fetch: the ways to get it, each a number of parts, each part with the
 //! places that have it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::manifest::{Checkpoint, Checksum, Dataset, Manifest, Place};
 use crate::{Error, Result};
 
@@ -49,6 +51,8 @@ pub struct Offer<'a> {
     pub checksum: &'a Checksum,
     /// Its size, where known.
     pub bytes: Option<u64>,
+    /// Whether a file of another item has the same name, so that one found outside the item's own folder may be that.
+    pub shared_name: bool,
 }
 
 impl Manifest {
@@ -73,8 +77,33 @@ impl Manifest {
 
     /// Every data set, then every checkpoint.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for dataset in &self.datasets {
+            for archive in &dataset.archives {
+                owners
+                    .entry(&archive.file)
+                    .or_default()
+                    .insert(&dataset.name);
+            }
+        }
+        for checkpoint in &self.checkpoints {
+            owners
+                .entry(&checkpoint.file)
+                .or_default()
+                .insert(&checkpoint.name);
+        }
         let datasets = self.datasets.iter().map(Item::from);
-        datasets.chain(self.checkpoints.iter().map(Item::from))
+        let checkpoints = self.checkpoints.iter().map(Item::from);
+        datasets.chain(checkpoints).map(move |mut item| {
+            for offer in item
+                .ways
+                .iter_mut()
+                .flat_map(|way| way.parts.iter_mut().flatten())
+            {
+                offer.shared_name = owners.get(offer.file).is_some_and(|names| names.len() > 1);
+            }
+            item
+        })
     }
 }
 
@@ -89,6 +118,7 @@ impl<'a> From<&'a Dataset> for Item<'a> {
                 also: &archive.also,
                 checksum: &archive.checksum,
                 bytes: archive.bytes,
+                shared_name: false,
             };
             let Some(part) = archive.part.as_deref() else {
                 ways.push(Way {
@@ -144,6 +174,7 @@ impl<'a> From<&'a Checkpoint> for Item<'a> {
                     also: &checkpoint.also,
                     checksum: &checkpoint.checksum,
                     bytes: checkpoint.bytes,
+                    shared_name: false,
                 }]],
                 unpacked: &[],
                 archive: 0,

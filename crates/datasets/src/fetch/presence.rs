@@ -175,15 +175,20 @@ impl DataDirs {
     ) -> Result<Option<(PathBuf, Condition)>> {
         for offer in offers {
             let data = self.data.iter().flat_map(|dir| {
-                let own = [dir.join(item.name).join(offer.file), dir.join(offer.file)];
-                let also = offer.also.iter().map(|path| dir.join(path));
+                let own = [
+                    (dir.join(item.name).join(offer.file), false),
+                    (dir.join(offer.file), offer.shared_name),
+                ];
+                let also = offer.also.iter().map(|path| (dir.join(path), false));
                 own.into_iter().chain(also)
             });
-            for path in data.chain([self.cache_of(item.name).join(offer.file)]) {
+            let cached = self.cache_of(item.name).join(offer.file);
+            for (path, may_be_another) in data.chain([(cached, false)]) {
                 if !path.is_file() {
                     continue;
                 }
                 match verified.condition(&path, offer.checksum, offer.bytes, offer.place)? {
+                    Condition::Damaged(_) if may_be_another => {}
                     Condition::Damaged(problem) => {
                         damaged.get_or_insert(Presence::Damaged { path, problem });
                     }

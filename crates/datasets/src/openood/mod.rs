@@ -243,6 +243,11 @@ impl Opening<'_> {
         let item = self.shelf.manifest.item(dataset)?;
         let found = match self.shelf.dirs.presence(&item)? {
             Presence::Present(found) => found,
+            // Tables say it too, on other machines: the file's name, not its place here.
+            Presence::Damaged { path, problem } => {
+                let file = path.file_name().unwrap_or_default().display();
+                return Ok(Err(format!("damaged: {file}: {problem}")));
+            }
             other => return Ok(Err(other.to_string())),
         };
         let halves = &self.halves[dataset];

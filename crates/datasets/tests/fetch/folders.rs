@@ -1,10 +1,12 @@
 //! Data folders, the cache, and several fetches at once.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use diffguard_datasets::fetch::{Presence, Settings, Silent};
+use diffguard_datasets::fetch::{DataDirs, Presence, Settings, Silent};
 use diffguard_datasets::hash::sha256_hex;
+use diffguard_datasets::manifest::Manifest;
 
 use crate::server::{Server, ranged, status};
 use crate::world::{World, body, served, url};
@@ -119,4 +121,23 @@ fn what_is_not_free_says_what_to_put_where() {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, b"x").unwrap();
     assert_eq!(world.ensure(&Silent).unwrap()[0].paths, [path]);
+}
+
+#[test]
+fn a_file_that_may_be_another_sets_is_not_damaged() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let manifest = Manifest::read(&root.join("datasets.toml")).unwrap();
+    let (data, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dirs = DataDirs {
+        data: vec![data.path().into()],
+        cache: cache.path().into(),
+    };
+    let presence = || dirs.presence(&manifest.item("mnist").unwrap()).unwrap();
+    // Fashion-MNIST's files have the names of MNIST's.
+    let name = "train-images-idx3-ubyte.gz";
+    fs::write(data.path().join(name), "neither of them").unwrap();
+    assert_eq!(presence(), Presence::Missing);
+    fs::create_dir(data.path().join("mnist")).unwrap();
+    fs::write(data.path().join("mnist").join(name), "damaged").unwrap();
+    assert!(matches!(presence(), Presence::Damaged { .. }));
 }

@@ -39,7 +39,7 @@ impl FromStr for SimilarityName {
         }
         let names = || SIMILARITIES.iter().map(|s| s.name);
         let nearest = names()
-            .min_by_key(|name| edits(name, text))
+            .min_by_key(|name| strsim::levenshtein(name, text))
             .unwrap_or_default();
         let all: Vec<&str> = names().collect();
         Err(Error::UnknownSimilarity {
@@ -68,20 +68,4 @@ impl fmt::Display for SimilarityName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
-}
-
-/// Number of single-character edits between two words (Levenshtein 1966).
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let best = (diagonal + usize::from(from != *to))
-                .min(row[j] + 1)
-                .min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], best);
-        }
-    }
-    row[b.len()]
 }

@@ -596,10 +596,9 @@ fn scores(
 
 /// What each guard costs an image: its inversion and its synthesis.
 fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
-    let images = units.iter().map(|done| done.unit.len()).sum();
     let cost = |guard: &Guard| {
-        let mut spent = Spent::default();
-        for done in units {
+        let of_unit = |done: &Done| {
+            let mut spent = Spent::default();
             let stages = [
                 done.inverted.get(&guard.inversion).map(|made| made.spent),
                 done.synthesised.get(&guard.name).map(|made| made.spent),
@@ -608,8 +607,10 @@ fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost>
                 .into_iter()
                 .flatten()
                 .for_each(|stage| spent += stage);
-        }
-        (guard.name.clone(), GuardCost::mean(spent, images))
+            (spent, done.unit.len())
+        };
+        let units: Vec<_> = units.iter().map(of_unit).collect();
+        (guard.name.clone(), GuardCost::of(&units))
     };
     experiment.guards.iter().map(cost).collect()
 }

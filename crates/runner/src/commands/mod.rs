@@ -32,6 +32,7 @@ pub use tables::Tables;
 pub use train::{Train, What};
 pub use verify::Verify;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,16 +40,18 @@ use diffguard_datasets::fetch::DataDirs;
 
 use crate::{Error, Result};
 
-/// Folders in which data sets are looked for, in order: the given one, those of `DIFFGUARD_DATA` (divided as in
+/// Folders in which data sets are looked for, in order: the given ones, those of `DIFFGUARD_DATA` (both divided as in
 /// `PATH`), Debian's.
-fn data_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
-    let environment = std::env::var_os("DIFFGUARD_DATA").unwrap_or_default();
-    let environment = std::env::split_paths(&environment).filter(|dir| !dir.as_os_str().is_empty());
-    given
+fn data_dirs(given: Option<PathBuf>, environment: Option<OsString>) -> Vec<PathBuf> {
+    let given = given.map(PathBuf::into_os_string);
+    let mut folders: Vec<PathBuf> = [given, environment]
         .into_iter()
-        .chain(environment)
-        .chain([PathBuf::from("/usr/share/datasets")])
-        .collect()
+        .flatten()
+        .flat_map(|folders| std::env::split_paths(&folders).collect::<Vec<_>>())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .collect();
+    folders.push(PathBuf::from("/usr/share/datasets"));
+    folders
 }
 
 /// The folder that fetched data is kept in: the given one, else `DIFFGUARD_CACHE`, else one in the user's cache.
@@ -68,7 +71,7 @@ fn cache_dir(given: Option<PathBuf>) -> Result<PathBuf> {
 /// The folders of data sets for the command line's `--data` and `--cache`.
 pub(crate) fn data_folders(data: Option<PathBuf>, cache: Option<PathBuf>) -> Result<DataDirs> {
     Ok(DataDirs {
-        data: data_dirs(data),
+        data: data_dirs(data, std::env::var_os("DIFFGUARD_DATA")),
         cache: cache_dir(cache)?,
     })
 }
@@ -89,4 +92,19 @@ pub(crate) fn stop_signal_saying(words: &'static str) -> Result<&'static AtomicB
     })
     .map_err(|error| Error::Setting(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(&STOP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_folders_are_divided_as_in_path() {
+        let [a, b, c] = ["a", "b", "c"].map(PathBuf::from);
+        let two = std::env::join_paths([&a, &b]).unwrap();
+        let debian = PathBuf::from("/usr/share/datasets");
+        let found = data_dirs(Some(two.into()), Some(c.clone().into()));
+        assert_eq!(found, [a, b, c, debian.clone()]);
+        assert_eq!(data_dirs(None, Some(OsString::new())), [debian]);
+    }
 }

@@ -63,7 +63,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
         lines,
         notes: vec![format!(
             "inversion and synthesis as if the setting ran alone, comparing apart; device {}, one worker of {}, as measured \
-             when it was computed; AUROC of the similarity that is best on validation data",
+             when it was computed (the median of the work units); AUROC of the similarity that is best on validation data",
             run.record.device, run.record.threads
         )],
     }
