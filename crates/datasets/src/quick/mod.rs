@@ -98,10 +98,10 @@ pub(crate) fn outline() -> Outline {
             height: 28,
             width: 28,
         },
-        fit: "quick-fit",
-        id_val: "quick-val",
+        fit: "fashion-mnist-fit",
+        id_val: "fashion-mnist-val",
         ood_val: vec!["mnist-01", "cutmix"],
-        id_test: "fashion-mnist",
+        id_test: "fashion-mnist-test",
         ood_test: near.chain([(Role::Far, "mnist-10k")]).collect(),
     }
 }
