@@ -35,6 +35,7 @@ mod ordered;
 pub mod parquet_images;
 pub mod quick;
 mod random;
+pub mod synthetic;
 mod toml_file;
 pub mod transforms;
 pub mod verify;

@@ -16,6 +16,18 @@ pub struct Cost {
     pub classifier_rows: u64,
     /// Rows through the classifier, backward.
     pub classifier_gradient_rows: u64,
+    /// Rows through the encoder of a latent model's first stage.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub encoder_rows: u64,
+    /// Rows through its decoder.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decoder_rows: u64,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 impl Add for Cost {
@@ -28,6 +40,8 @@ impl Add for Cost {
             classifier_rows: self.classifier_rows + other.classifier_rows,
             classifier_gradient_rows: self.classifier_gradient_rows
                 + other.classifier_gradient_rows,
+            encoder_rows: self.encoder_rows + other.encoder_rows,
+            decoder_rows: self.decoder_rows + other.decoder_rows,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use burn::tensor::Tensor;
+use diffguard_models::FirstStage;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Cost, Error, Rows,
+    Cost, Error, Rows, latent,
     similarity::{SimilarityName, View},
 };
 
@@ -126,21 +127,60 @@ impl<'de> Deserialize<'de> for StopMetric {
     }
 }
 
-/// Makes a [`View`] of images `[row, channel, height, width]` for the similarities: with the networks that they look
-/// through, and for a latent model decoded first.
-pub type Look<'a> = dyn Fn(Tensor<4>) -> View<'a> + 'a;
+/// How an early stop looks at what is inverted.
+pub struct Look<'l, 'v> {
+    view: Box<dyn Fn(Tensor<4>) -> View<'v> + 'l>,
+    latent: Option<(&'l dyn FirstStage, Tensor<4>)>,
+}
+
+impl<'l, 'v> Look<'l, 'v> {
+    /// `view` makes a [`View`] of images `[row, channel, height, width]` for the similarities, with the networks that they
+    /// look through.
+    pub fn new(view: impl Fn(Tensor<4>) -> View<'v> + 'l) -> Self {
+        Self {
+            view: Box::new(view),
+            latent: None,
+        }
+    }
+
+    /// The same where latents are inverted: they are decoded by `first_stage`, and compared with the images `input`
+    /// `[batch, channel, height, width]` in [-1, 1] that they were encoded from.
+    #[must_use]
+    pub fn decoding(self, first_stage: &'l dyn FirstStage, input: Tensor<4>) -> Self {
+        Self {
+            latent: Some((first_stage, input)),
+            ..self
+        }
+    }
+
+    /// What the rows of a batch, which began as `whole`, are compared with.
+    fn input(&self, whole: &Tensor<4>, rows: &Rows) -> Tensor<4> {
+        match &self.latent {
+            Some((_, input)) => rows.select(input),
+            None => rows.select(whole),
+        }
+    }
+
+    /// `x` as an image, and what that costs.
+    fn image(&self, x: &Tensor<4>) -> (Tensor<4>, Cost) {
+        match &self.latent {
+            Some((first_stage, _)) => latent::decode(*first_stage, x.clone()),
+            None => (x.clone(), Cost::default()),
+        }
+    }
+}
 
 /// Watches an inversion for samples that are to stop.
 pub(crate) struct Watch<'c, 'v> {
     config: &'c EarlyStopConfig,
-    look: &'c Look<'v>,
+    look: &'c Look<'c, 'v>,
     /// The input of the rows at these positions; made again when others join.
     reference: Option<(Vec<usize>, View<'v>)>,
     cost: Cost,
 }
 
 impl<'c, 'v> Watch<'c, 'v> {
-    pub(crate) fn new(config: &'c EarlyStopConfig, look: &'c Look<'v>) -> Result<Self, Error> {
+    pub(crate) fn new(config: &'c EarlyStopConfig, look: &'c Look<'c, 'v>) -> Result<Self, Error> {
         config.check()?;
         Ok(Self {
             config,
@@ -159,13 +199,15 @@ impl<'c, 'v> Watch<'c, 'v> {
     ) -> Result<Vec<bool>, Error> {
         let mut stops = vec![false; rows.len()];
         let mut seen = None;
+        let (now, decoded) = self.look.image(x);
+        self.cost += decoded;
         for (metric, threshold) in self.config.thresholds() {
             let (values, offset) = match metric {
-                StopMetric::Psnr => (psnr(rows.select(image), x.clone()), 0.0),
+                StopMetric::Psnr => (psnr(self.look.input(image, rows), now.clone()), 0.0),
                 StopMetric::Similarity(name) => {
-                    let seen = seen.get_or_insert_with(|| (self.look)(x.clone()));
+                    let seen = seen.get_or_insert_with(|| (self.look.view)(now.clone()));
                     let reference = reference(&mut self.reference, &mut self.cost, rows, || {
-                        (self.look)(rows.select(image))
+                        (self.look.view)(self.look.input(image, rows))
                     });
                     let score = name.similarity().score(reference, seen)?;
                     (score, StopMetric::offset(name))

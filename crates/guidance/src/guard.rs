@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Cost, Error, Guidance, GuidanceConfig, GuidanceContext, InversionConfig, Known, LabelSource,
-    ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised, Trajectory, View,
+    Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised, Trajectory, View,
     augment::Donors,
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
+    latent,
     similarity::Perceptual,
     synthesise,
 };
@@ -169,17 +170,10 @@ impl DiffGuard {
     /// The same, for a diffusion network that works in the latent space of `first_stage`.
     ///
     /// # Errors
-    /// When the guidance takes gradients of the classifier, which cannot see latents.
+    /// Those of [`latent::check`].
     pub fn with_first_stage(self, first_stage: Box<dyn FirstStage>) -> Result<Self, Error> {
-        if matches!(self.settings.guidance, GuidanceConfig::Classifier(_)) {
-            return Err(Error::Setting {
-                setting: "guidance",
-                value: "classifier".into(),
-                reason:
-                    "the classifier cannot see latents; use \"classifier-free\" with a first stage"
-                        .into(),
-            });
-        }
+        let settings = &self.settings;
+        latent::check(&settings.guidance, &settings.inversion, &settings.synthesis)?;
         Ok(Self {
             first_stage: Some(first_stage),
             ..self
@@ -322,9 +316,14 @@ impl DiffGuard {
         samples: &[u64],
         cost: &mut Cost,
     ) -> Result<(Start, Vec<usize>), Error> {
-        let look = |x: Tensor<4>| self.view(self.decoded(x));
-        let encoded = match &self.first_stage {
-            Some(first_stage) => first_stage.encode(images.clone()),
+        let mut look = Look::new(|x| self.view(x));
+        let encoded = match self.first_stage.as_deref() {
+            Some(first_stage) => {
+                look = look.decoding(first_stage, images.clone());
+                let (encoded, spent) = latent::encode(first_stage, images.clone());
+                *cost += spent;
+                encoded
+            }
             None => images.clone(),
         };
         let inverted = invert_with(
@@ -357,7 +356,14 @@ impl DiffGuard {
             &mut |_| (),
         )?;
         *cost += spent;
-        Ok(self.decoded(image))
+        Ok(match self.first_stage.as_deref() {
+            Some(first_stage) => {
+                let (image, spent) = latent::decode(first_stage, image);
+                *cost += spent;
+                image
+            }
+            None => image,
+        })
     }
 
     fn view(&self, image: Tensor<4>) -> View<'_> {
@@ -365,13 +371,6 @@ impl DiffGuard {
         match &self.perceptual {
             Some(perceptual) => view.with_perceptual(perceptual),
             None => view,
-        }
-    }
-
-    fn decoded(&self, x: Tensor<4>) -> Tensor<4> {
-        match &self.first_stage {
-            Some(first_stage) => first_stage.decode(x),
-            None => x,
         }
     }
 }

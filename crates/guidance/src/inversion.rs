@@ -111,7 +111,7 @@ pub struct Inverted {
 /// DDIM inversion, P eq. 6: `x_next = sqrt(abar_next) x0hat + sqrt(1 - abar_next) eps`, unconditional; or with another
 /// [`Solver`].
 ///
-/// - `image`: `[batch, channel, height, width]`, in [-1, 1] (or a latent, for a latent model);
+/// - `image`: `[batch, channel, height, width]`, in [-1, 1] (or a latent, for a latent model: see [`Look::decoding`]);
 /// - `observe`: called after each step.
 ///
 /// Samples that have stopped early leave the batch.
@@ -125,7 +125,7 @@ pub fn invert(
     image: Tensor<4>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
-    let look = |image: Tensor<4>| View::new(image, None);
+    let look = Look::new(|image| View::new(image, None));
     invert_with(network, trajectory, config, image, &look, observe)
 }
 
@@ -139,7 +139,7 @@ pub fn invert_with(
     trajectory: &Trajectory,
     config: &InversionConfig,
     image: Tensor<4>,
-    look: &Look<'_>,
+    look: &Look<'_, '_>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
     network.check_unlabelled()?;
@@ -165,7 +165,7 @@ pub fn invert_guided(
     config: &InversionConfig,
     guidance: &dyn Guidance,
     image: Tensor<4>,
-    look: &Look<'_>,
+    look: &Look<'_, '_>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
     let [batch, ..] = image.dims();
@@ -207,7 +207,7 @@ fn run(
     trajectory: &Trajectory,
     config: &InversionConfig,
     image: Tensor<4>,
-    look: &Look<'_>,
+    look: &Look<'_, '_>,
     observe: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Inverted, Error> {
     let [batch, ..] = image.dims();

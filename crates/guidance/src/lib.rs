@@ -18,6 +18,7 @@
 //! in [-1, 1] unless said otherwise. A sample's result does not depend on the batch it is in.
 
 pub mod augment;
+mod centre_crop;
 mod cost;
 pub mod cutouts;
 pub mod ddim;
@@ -28,6 +29,7 @@ mod guard;
 pub mod guidance;
 pub mod inversion;
 pub mod labels;
+pub mod latent;
 pub mod nearest;
 mod random;
 mod rows;
@@ -40,8 +42,9 @@ pub mod synthesis;
 pub mod trajectory;
 pub mod verify;
 
+pub use centre_crop::CentreCrop;
 pub use cost::Cost;
-pub use early_stop::{EarlyStopConfig, StopMetric};
+pub use early_stop::{EarlyStopConfig, Look, StopMetric};
 pub use error::Error;
 pub use guard::{DiffGuard, ImageReport, Reference, Report, Settings};
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};

@@ -9,8 +9,8 @@ use common::{
     uniform,
 };
 use diffguard_guidance::{
-    EarlyStopConfig, InversionConfig, Inverted, ScheduleConfig, SimilarityName, Solver, StopMetric,
-    Trajectory, View, early_stop::psnr, invert, invert_with,
+    EarlyStopConfig, InversionConfig, Inverted, Look, ScheduleConfig, SimilarityName, Solver,
+    StopMetric, Trajectory, View, early_stop::psnr, invert, invert_with,
 };
 
 fn trajectory() -> Trajectory {
@@ -57,7 +57,7 @@ fn run(config: &InversionConfig, order: &[usize], watched: Option<StopMetric>) -
         &trajectory(),
         config,
         image.clone(),
-        &look,
+        &Look::new(look),
         &mut |step| {
             let Some(metric) = watched else { return };
             let input = step.rows.select(&image);

@@ -646,7 +646,8 @@ impl DiffusionNetwork {
             DiffusionConfig::DdimUnet(config) => filled(config.init(device)?, source, map),
             DiffusionConfig::IddpmUnet(config) => filled(config.init(device)?, source, map),
             DiffusionConfig::LatentDiffusion(config) => {
-                filled(config.unet.init(device)?, source, map)
+                let network = load(config.unet.init(device)?, source, map)?;
+                Ok(Box::new(network.valid().labelled()))
             }
         }
     }

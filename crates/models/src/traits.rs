@@ -96,6 +96,12 @@ pub trait Classifier: Send + Sync {
         Ok(())
     }
 
+    /// Height and width of the part of an image of `size`, around its centre, that it looks at: all of it, unless the
+    /// implementation crops.
+    fn seen(&self, size: [usize; 2]) -> [usize; 2] {
+        size
+    }
+
     /// Activations `[batch, channel, h, w]` after each stage, from the first to [`last_stage`](Self::last_stage), all of
     /// one pass; the last stage alone where an implementation does not say more. `image`: as there.
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {

@@ -2,8 +2,9 @@
 //! paper). It predicts noise in the latent space of [`crate::vq_autoencoder`].
 //!
 //! A label is one context token. Over a single token every softmax of the cross-attention is 1, so that its query and
-//! key do not matter and its result is one vector an image: that is how it is computed, once an image and block in place
-//! of once a pixel. Contexts of several tokens take the general path ([`LatentUnet::forward`]).
+//! key do not matter and its result is one vector an image, the same in every step: [`LabelledUnet`] computes it once a
+//! label and block, [`LatentUnet`] once an image and block in place of once a pixel. Contexts of several tokens take the
+//! general path ([`LatentUnet::forward`]).
 
 use burn::config::Config;
 use burn::module::Module;
@@ -11,7 +12,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::trunk::{self, AttentionKind, Trunk, TrunkConfig};
-use crate::blocks::{BLOCKS, CHANNELS, CLASSES, Embedding, SIDE, check_sizes};
+use crate::blocks::{BLOCKS, CHANNELS, CLASSES, Context, Embedding, SIDE, check_sizes};
 use crate::checkpoint::KeyMap;
 use crate::keys::keys;
 use crate::latent_diffusion;
@@ -178,7 +179,51 @@ impl LatentUnet {
     /// As [`Trunk::encode`].
     pub fn forward(&self, x_t: Tensor<4>, t: Tensor<1>, context: &Tensor<3>) -> Tensor<4> {
         let embedding = self.unet.time_embedding(t);
-        self.unet.forward(x_t, embedding, Some(context))
+        self.unet
+            .forward(x_t, embedding, Some(Context::Tokens(context)))
+    }
+
+    /// The same network for inference: what its cross-attentions make of a label is computed here, once for all.
+    pub fn labelled(self) -> LabelledUnet {
+        let rows = self.class_embedder.rows();
+        let labels = Tensor::arange(0..rows as i64, &self.class_embedder.table().device());
+        LabelledUnet {
+            seen: self.unet.seen(&self.context(labels)),
+            unet: self,
+        }
+    }
+}
+
+/// A [`LatentUnet`] whose cross-attentions have seen every label. Its weights must not change any more.
+#[derive(Debug)]
+pub struct LabelledUnet {
+    unet: LatentUnet,
+    /// Of each transformer block, `[label, channel]`.
+    seen: Vec<Tensor<2>>,
+}
+
+impl NoisePredictor for LabelledUnet {
+    /// # Panics
+    /// On a label beyond the null label, and as [`Trunk::encode`].
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
+        let rows = x_t.dims()[0];
+        let null = self.num_classes() as i64;
+        let label = label.unwrap_or_else(|| Tensor::full([rows], null, &x_t.device()));
+        let of_label = |vectors: &Tensor<2>| vectors.clone().select(0, label.clone());
+        let seen: Vec<Tensor<2>> = self.seen.iter().map(of_label).collect();
+        let trunk = &self.unet.unet;
+        let embedding = trunk.time_embedding(t);
+        trunk
+            .forward(x_t, embedding, Some(Context::Seen(&seen)))
+            .narrow(1, 0, self.unet.in_channels)
+    }
+
+    fn num_classes(&self) -> usize {
+        self.unet.num_classes()
+    }
+
+    fn null_label(&self) -> Option<usize> {
+        self.unet.null_label()
     }
 }
 
@@ -204,5 +249,50 @@ impl NoisePredictor for LatentUnet {
 
     fn null_label(&self) -> Option<usize> {
         Some(self.num_classes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tolerance;
+
+    use super::*;
+    use crate::blocks::counted;
+
+    #[test]
+    fn a_label_is_looked_at_once() {
+        let device = Device::flex();
+        let config = LatentUnetConfig {
+            image_size: 8,
+            model_channels: 32,
+            attention_resolutions: vec![1, 2],
+            num_res_blocks: 1,
+            channel_mult: vec![1, 2],
+            context_dim: 16,
+            n_classes: 6,
+            ..LatentUnetConfig::cin256_v2()
+        };
+        let plain = config.init(&device).unwrap();
+        let before = counted::tokens();
+        let labelled = plain.clone().labelled();
+        // Two transformers on the way down, one in the middle, four on the way up; five classes and the null label.
+        assert_eq!(counted::tokens() - before, 7 * 6);
+        let values: Vec<f32> = (0..3 * 3 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([3, 3, 8, 8]);
+        for (t, labels) in [
+            (400.0, Some([0, 3, 5])),
+            (20.0, Some([3, 3, 1])),
+            (7.0, None),
+        ] {
+            let t = Tensor::<1>::full([3], t, &device);
+            let label = labels.map(|labels: [i32; 3]| Tensor::from_ints(labels, &device));
+            let before = counted::tokens();
+            let fast = labelled.eps(x.clone(), t.clone(), label.clone());
+            assert_eq!(counted::tokens(), before, "asked again in a step");
+            let slow = plain.eps(x.clone(), t, label);
+            assert_eq!(counted::tokens() - before, 7 * 3);
+            fast.into_data()
+                .assert_approx_eq::<f32>(&slow.into_data(), Tolerance::absolute(1e-5));
+        }
     }
 }

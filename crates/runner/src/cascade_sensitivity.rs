@@ -11,6 +11,7 @@ use crate::experiment::Combination;
 use crate::outputs::Run;
 use crate::parts::Split;
 use crate::scores::Scores;
+use crate::synthetic::STAMP;
 use crate::{Error, Result, evaluate};
 
 /// The rule that this is about, and the name of its parameter.
@@ -209,7 +210,13 @@ fn on_validation(
 /// # Errors
 /// As [`reports`]; when a file cannot be written.
 pub fn write(run: &Run, folder: &Path) -> Result<Vec<PathBuf>> {
-    let reports = reports(run)?;
+    let mut reports = reports(run)?;
+    let stamp = format!("{STAMP}: ");
+    if run.record.synthetic.is_some() {
+        for report in &mut reports {
+            report.row.insert_str(0, &stamp);
+        }
+    }
     if reports.is_empty() {
         return Ok(Vec::new());
     }
@@ -220,7 +227,8 @@ pub fn write(run: &Run, folder: &Path) -> Result<Vec<PathBuf>> {
         written.push(path);
     }
     for report in &reports {
-        let path = folder.join(format!("cascade-sensitivity-{}", report.row));
+        let row = report.row.trim_start_matches(&stamp);
+        let path = folder.join(format!("cascade-sensitivity-{row}"));
         written.extend(chart(report).write(path)?);
     }
     Ok(written)

@@ -26,6 +26,10 @@ pub struct Experiment {
     pub classifiers: Vec<String>,
     /// Weights record of the diffusion network, relative to `assets/`. An experiment without guards needs none.
     pub diffusion: Option<String>,
+    /// Weights records of the diffusion networks of single inversions, by the inversion's name, where they are not
+    /// [`diffusion`](Self::diffusion).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diffusion_of: BTreeMap<String, String>,
     /// Whether the baselines watch each classifier in turn (rows `DETECTOR@CLASSIFIER`), not the first alone.
     #[serde(default)]
     pub each_classifier: bool,
@@ -281,8 +285,15 @@ impl Experiment {
                 "`batch`, `limit`, `validation_limit` and `bootstrap` must be at least 1".into(),
             );
         }
-        if self.diffusion.is_none() && !(self.guards.is_empty() && self.inversion.is_empty()) {
+        let known = |inversion: &String| self.diffusion_of.contains_key(base(inversion));
+        if self.diffusion.is_none() && !self.inversion.keys().all(known) {
             return fault("a [[guard]] or an [inversion] needs `diffusion`, the record of the diffusion network".into());
+        }
+        for name in self.diffusion_of.keys() {
+            let mut bases = self.inversion.keys().map(|known| base(known));
+            if !bases.any(|known| known == name) {
+                return fault(format!("diffusion_of: no [inversion.{name}]"));
+            }
         }
         let mut known = BTreeSet::new();
         for guard in &self.guards {
@@ -432,6 +443,11 @@ impl Guard {
             Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),
         }
     }
+}
+
+/// The name of a guard or an inversion before a sweep made cells of it.
+pub fn base(name: &str) -> &str {
+    name.split('[').next().unwrap_or(name)
 }
 
 /// Names of the experiments that come with the repository.

@@ -4,8 +4,9 @@
 //! | --- | --- | --- |
 //! | observe | logits and features of each classifier | images, classifier |
 //! | perturb | logits after ODIN's step of the input | images, classifier, temperature, step |
-//! | invert | latents and stop steps | images, diffusion network, inversion |
-//! | synthesise | images | an inversion, guidance, labels |
+//! | encode | latent images, for a latent diffusion network | images, its first stage |
+//! | invert | latents and stop steps | images (encoded ones), diffusion network, inversion |
+//! | synthesise | images (decoded ones) | an inversion, guidance, labels |
 //! | compare | one column a similarity | a synthesis, its reference, classifier |
 //!
 //! Evaluation reads the columns alone.
@@ -20,6 +21,7 @@ pub mod data;
 pub mod device;
 pub mod differences;
 pub mod disagreement;
+mod donors;
 mod error;
 pub mod evaluate;
 pub mod experiment;
@@ -47,6 +49,7 @@ mod stages;
 mod store;
 pub mod stored_run;
 pub mod sweep;
+pub mod synthetic;
 mod toml_file;
 
 pub use error::{Error, Result};

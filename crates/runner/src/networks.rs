@@ -1,17 +1,22 @@
 //! The networks of an experiment, loaded from their weights records.
 
-use std::path::{Path, PathBuf};
+mod images;
+mod recorded;
+
+use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use diffguard_datasets::manifest::Manifest;
-use diffguard_guidance::{Schedule, ScheduleConfig, SimilarityName, View};
-use diffguard_models::checkpoint::open_verified;
-use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork, WeightsRecord};
-use diffguard_models::published::PublishedRecord;
-use diffguard_models::{Classifier, NoisePredictor};
+use diffguard_guidance::{CentreCrop, Schedule, ScheduleConfig, SimilarityName, View};
+use diffguard_models::checkpoint::{KeyMap, Source};
+use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
+use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Experiment;
+pub(crate) use self::images::misfit;
+pub(crate) use self::recorded::Recorded;
+use crate::donors::LoadedDonors;
+use crate::experiment::{Experiment, base};
 use crate::perceptual::LoadedPerceptual;
 use crate::{Error, Result, Root};
 
@@ -42,14 +47,22 @@ pub struct Networks {
     pub classifiers: Vec<LoadedClassifier>,
     /// The diffusion network, where the experiment has one.
     pub diffusion: Option<LoadedDiffusion>,
+    /// The diffusion networks of single inversions, by the inversion's name.
+    pub diffusion_of: BTreeMap<String, LoadedDiffusion>,
     /// What DISTS and LPIPS look through, where the experiment asks for them.
     pub perceptual: Option<LoadedPerceptual>,
+    /// Images that a guidance mixes in, where one does.
+    pub donors: Option<LoadedDonors>,
 }
 
 /// A diffusion network, its schedule, and where it comes from.
 pub struct LoadedDiffusion {
     /// The noise predictor.
     pub unet: Box<dyn NoisePredictor>,
+    /// Between images and the latents that it works on; none where it works on images.
+    pub first_stage: Option<Box<dyn FirstStage>>,
+    /// Family and sizes.
+    pub network: DiffusionNetwork,
     /// Its provenance.
     pub provenance: Provenance,
     /// The schedule that it was trained with.
@@ -66,8 +79,19 @@ impl Provenance {
     }
 }
 
+impl LoadedClassifier {
+    /// `network`; images that are larger than it takes are cropped to their centre.
+    pub fn new(network: Box<dyn Classifier>, provenance: Provenance) -> Self {
+        Self {
+            network: Box::new(CentreCrop::new(network)),
+            provenance,
+        }
+    }
+}
+
 impl Networks {
-    /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual).
+    /// Loads the networks of `experiment` onto `device`, but for [`perceptual`](Self::perceptual) and
+    /// [`donors`](Self::donors).
     ///
     /// # Errors
     /// When a record or a weights file is missing, damaged, of another checksum, or does not fit.
@@ -84,21 +108,34 @@ impl Networks {
             Some(name) => Some(load_diffusion(name, classes, root, device)?),
             None => None,
         };
+        let mut diffusion_of = BTreeMap::new();
+        for (inversion, name) in &experiment.diffusion_of {
+            let loaded = load_diffusion(name, classes, root, device)?;
+            diffusion_of.insert(inversion.clone(), loaded);
+        }
         Ok(Self {
             classifiers,
             diffusion,
+            diffusion_of,
             perceptual: None,
+            donors: None,
         })
     }
 
-    /// The diffusion network.
+    /// The diffusion network of an inversion.
     ///
     /// # Errors
     /// When the experiment has none.
-    pub fn diffusion(&self) -> Result<&LoadedDiffusion> {
-        self.diffusion.as_ref().ok_or_else(|| {
+    pub fn diffusion(&self, inversion: &str) -> Result<&LoadedDiffusion> {
+        let own = self.diffusion_of.get(base(inversion));
+        own.or(self.diffusion.as_ref()).ok_or_else(|| {
             Error::Setting("the experiment names no `diffusion` network, but needs one".into())
         })
+    }
+
+    /// Every diffusion network.
+    pub fn diffusions(&self) -> impl Iterator<Item = &LoadedDiffusion> {
+        self.diffusion.iter().chain(self.diffusion_of.values())
     }
 
     /// The classifier under protection.
@@ -125,53 +162,22 @@ impl Networks {
     }
 }
 
-/// A classifier by its record: of weights that this program wrote, or of a published checkpoint.
+/// A classifier by its record.
 fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
-    let path = root.assets().join(name);
-    if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
-        let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
-        let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
-        let found = root
-            .data()
-            .find(&manifest, published(&record, &path, &manifest)?)?;
-        let source = open_verified(&found.paths[0], Some(&record.sha256))?;
-        let map = record.network.key_map();
-        return Ok(LoadedClassifier {
-            network: record.network.load_from(&source, &map, device)?,
-            provenance: Provenance {
-                record: name.to_owned(),
-                sha256: record.sha256.clone(),
-                parameters: record.network.stored_numbers(device),
-                date: String::new(),
-            },
-        });
-    }
-    let (path, record) = read::<ClassifierNetwork>(name, root)?;
-    let weights = record.weights_path(&path);
-    let network = record
-        .network
-        .load(&weights, Some(&record.sha256), device)?;
-    Ok(LoadedClassifier {
-        network,
-        provenance: provenance(name, &record),
-    })
-}
-
-/// The name in datasets.toml of a published checkpoint, whose record is at `path`.
-fn published<'a>(
-    record: &PublishedRecord<ClassifierNetwork>,
-    path: &Path,
-    manifest: &'a Manifest,
-) -> Result<&'a str> {
-    let known = manifest.checkpoint_of_sha256(&record.sha256);
-    let known = known.ok_or_else(|| {
-        let sha256 = &record.sha256;
-        Error::file(
-            path,
-            format!("no checkpoint of datasets.toml has its sha256 {sha256}"),
-        )
-    })?;
-    Ok(&known.name)
+    let record = Recorded::<ClassifierNetwork>::read(name, root)?;
+    let (source, sha256) = record.open(root)?;
+    let map = match record.is_own() {
+        true => KeyMap::native(),
+        false => record.network.key_map(),
+    };
+    let network = record.network.load_from(&source, &map, device)?;
+    let provenance = Provenance {
+        record: name.to_owned(),
+        sha256,
+        parameters: record.network.stored_numbers(device),
+        date: record.date,
+    };
+    Ok(LoadedClassifier::new(network, provenance))
 }
 
 /// The published checkpoints that `experiment` needs, by their names in datasets.toml.
@@ -183,16 +189,18 @@ pub fn published_checkpoints<'a>(
     root: &Root,
     manifest: &'a Manifest,
 ) -> Result<Vec<&'a str>> {
-    let paths = experiment
-        .classifiers
-        .iter()
-        .map(|name| root.assets().join(name));
     let mut names = Vec::new();
-    for path in paths {
-        if PublishedRecord::<ClassifierNetwork>::is_at(&path)? {
-            let record = PublishedRecord::<ClassifierNetwork>::read(&path)?;
-            names.push(published(&record, &path, manifest)?);
-        }
+    for name in &experiment.classifiers {
+        let record = Recorded::<ClassifierNetwork>::read(name, root)?;
+        names.extend(record.checkpoint(manifest)?);
+    }
+    for name in experiment
+        .diffusion
+        .iter()
+        .chain(experiment.diffusion_of.values())
+    {
+        let record = Recorded::<DiffusionNetwork>::read(name, root)?;
+        names.extend(record.checkpoint(manifest)?);
     }
     Ok(names)
 }
@@ -203,50 +211,47 @@ fn load_diffusion(
     root: &Root,
     device: &Device,
 ) -> Result<LoadedDiffusion> {
-    let (path, record) = read::<DiffusionNetwork>(name, root)?;
-    let weights = record.weights_path(&path);
-    let unet = record
-        .network
-        .load(&weights, Some(&record.sha256), device)?;
-    unet.check_unlabelled()
-        .map_err(|error| Error::file(&path, error))?;
-    let schedule = record.training.get("schedule").cloned();
-    let schedule = schedule.ok_or_else(|| Error::file(&path, "[training] has no `schedule`"))?;
-    let schedule_config: ScheduleConfig = schedule
-        .try_into()
-        .map_err(|error| Error::file(&path, error))?;
-    // One without classes can still be guided by the classifier.
-    if unet.num_classes() != classes && unet.num_classes() != 0 {
-        return Err(Error::file(
-            &path,
-            format!(
+    let record = Recorded::<DiffusionNetwork>::read(name, root)?;
+    let (source, sha256) = record.open(root)?;
+    LoadedDiffusion::of(&record, &source, sha256, classes, device)
+}
+
+impl LoadedDiffusion {
+    /// The network that `record` describes, with the weights of `source`, for a classifier of so many classes.
+    ///
+    /// # Errors
+    /// When the weights do not fit, or the network knows other classes.
+    pub(crate) fn of(
+        record: &Recorded<DiffusionNetwork>,
+        source: &Source,
+        sha256: String,
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = &record.network;
+        let schedule_config = record.schedule()?.clone();
+        let unet = network.load_from(source, &network.key_map(), device)?;
+        unet.check_unlabelled()
+            .map_err(|error| record.fault(error.to_string()))?;
+        // One without classes can still be guided by the classifier.
+        if unet.num_classes() != classes && unet.num_classes() != 0 {
+            return Err(record.fault(format!(
                 "the diffusion network knows {} classes, the classifier {classes}",
                 unet.num_classes()
-            ),
-        ));
-    }
-    Ok(LoadedDiffusion {
-        unet,
-        provenance: provenance(name, &record),
-        schedule: schedule_config.init()?,
-        schedule_config,
-    })
-}
-
-fn read<Network: serde::de::DeserializeOwned>(
-    name: &str,
-    root: &Root,
-) -> Result<(PathBuf, WeightsRecord<Network>)> {
-    let path = root.assets().join(name);
-    let record = WeightsRecord::read(&path)?;
-    Ok((path, record))
-}
-
-fn provenance<Network>(name: &str, record: &WeightsRecord<Network>) -> Provenance {
-    Provenance {
-        record: name.to_owned(),
-        sha256: record.sha256.clone(),
-        parameters: record.parameters,
-        date: record.date.clone(),
+            )));
+        }
+        Ok(Self {
+            unet,
+            first_stage: network.load_first_stage(source, device)?,
+            network: network.clone(),
+            provenance: Provenance {
+                record: record.name.clone(),
+                sha256,
+                parameters: network.summary()?.parameters,
+                date: record.date.clone(),
+            },
+            schedule: schedule_config.init()?,
+            schedule_config,
+        })
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use crate::bench::Chosen;
 use crate::data::Data;
-use crate::experiment::{Experiment, Guard};
+use crate::experiment::{Experiment, Guard, base};
 use crate::networks::Networks;
 use crate::parts::Split;
 use crate::perceptual::LoadedPerceptual;
@@ -52,7 +52,13 @@ impl Published {
                 .collect(),
             ..record.configuration
         };
-        let diffusion = record.diffusion.ok_or_else(|| {
+        let inversion = experiment
+            .guards
+            .iter()
+            .find(|guard| guard.name == chosen.guard)
+            .map_or("", |guard| guard.inversion.as_str());
+        let own = record.diffusion_of.get(base(inversion)).cloned();
+        let diffusion = own.or(record.diffusion).ok_or_else(|| {
             Error::file(
                 &path,
                 "the run has no diffusion network, so no image can be scored by it",
@@ -65,7 +71,7 @@ impl Published {
         };
         let then = record.classifiers.first().map(|c| (&c.record, &c.sha256));
         let protected = &networks.protected().provenance;
-        let unet = &networks.diffusion()?.provenance;
+        let unet = &networks.diffusion(inversion)?.provenance;
         for ((name, then), now) in [
             (
                 then.unwrap_or((&protected.record, &diffusion.record)),

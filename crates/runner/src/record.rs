@@ -39,6 +39,9 @@ pub struct Record {
     pub classifiers: Vec<Provenance>,
     /// The diffusion network.
     pub diffusion: Option<Provenance>,
+    /// Those of single inversions, by the inversion's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diffusion_of: BTreeMap<String, Provenance>,
     /// SHA-256 of the files that DISTS and LPIPS looked through.
     pub perceptual_sha256: Option<Vec<String>>,
     /// The baselines as they were run.
@@ -56,6 +59,9 @@ pub struct Record {
     /// What each stage did.
     #[serde(default)]
     pub stages: BTreeMap<String, StageRecord>,
+    /// Of a run on generated images with generated weights, what was reduced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Vec<String>>,
     /// Wall-clock seconds of the run.
     pub seconds: f64,
     /// Peak resident memory in MiB, where the system tells.

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_datasets::ImageShape;
-use diffguard_datasets::benchmark::{self, Benchmark};
+use diffguard_datasets::benchmark::{self, Benchmark, OpenBenchmark};
 use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
 use diffguard_guidance::{Cost, DiffGuard, ImageReport, Report, Settings};
 use diffguard_report::pictures::{Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile};
 use serde::Serialize;
 
 use crate::bench::candidate;
+use crate::donors::LoadedDonors;
+use crate::experiment::base;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
 use crate::published::Published;
@@ -86,9 +88,10 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         experiment,
         chosen,
         validation,
-        networks,
+        mut networks,
     } = published;
-    let diffusion = networks.diffusion.ok_or_else(|| {
+    let own = networks.diffusion_of.remove(base(&guard.inversion));
+    let diffusion = own.or(networks.diffusion).ok_or_else(|| {
         Error::Setting("the run's experiment names no `diffusion` network".into())
     })?;
     let settings = Settings {
@@ -104,7 +107,16 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     let classifier = networks.classifiers.into_iter().next();
     let classifier =
         classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
-    let diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
+    let needs_donors = settings.guidance.needs_donors();
+    let mut diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
+    if let Some(first_stage) = diffusion.first_stage {
+        diffguard = diffguard.with_first_stage(first_stage)?;
+    }
+    if needs_donors {
+        let open = OpenBenchmark::from(benchmark.clone());
+        let donors = LoadedDonors::of(&open, experiment.seed, device)?;
+        diffguard = diffguard.with_donors(donors.donors);
+    }
     let diffguard = match networks.perceptual {
         Some(perceptual) => diffguard.with_perceptual(perceptual.network),
         None => diffguard,

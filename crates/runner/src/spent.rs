@@ -44,8 +44,20 @@ pub struct GuardCost {
     pub classifier_evaluations: f64,
     /// Rows through the classifier backward.
     pub classifier_gradients: f64,
+    /// Rows through the encoder of a latent model.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub encodings: f64,
+    /// Rows through its decoder.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decodings: f64,
     /// Seconds of one worker.
     pub seconds: f64,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(rows: &f64) -> bool {
+    *rows == 0.0
 }
 
 impl GuardCost {
@@ -66,6 +78,8 @@ impl GuardCost {
             unet_gradients: each(spent.cost.unet_gradient_rows),
             classifier_evaluations: each(spent.cost.classifier_rows),
             classifier_gradients: each(spent.cost.classifier_gradient_rows),
+            encodings: each(spent.cost.encoder_rows),
+            decodings: each(spent.cost.decoder_rows),
             seconds: diffguard_ood::quantile(&mut seconds, 0.5).unwrap_or_default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::image_set::draw;
 use crate::listed::ListedSet;
 use crate::{ImageSet, ImageShape, Result};
 
@@ -116,6 +117,27 @@ impl AnySet {
         match self {
             Self::Memory(set) => Self::Memory(set.limit(n, seed)),
             Self::Listed(set) => Self::Listed(set.limit(n, seed)),
+        }
+    }
+
+    /// The images of [`limit`](Self::limit), and the others.
+    #[must_use]
+    pub fn split(&self, n: usize, seed: u64) -> (Self, Self) {
+        match self {
+            Self::Memory(set) => {
+                let kept = draw(&set.name, &set.labels, &set.ids, n, seed);
+                let others: Vec<usize> = (0..set.len())
+                    .filter(|index| kept.binary_search(index).is_err())
+                    .collect();
+                (
+                    Self::Memory(set.subset(&kept)),
+                    Self::Memory(set.subset(&others)),
+                )
+            }
+            Self::Listed(set) => {
+                let (kept, others) = set.split(n, seed);
+                (Self::Listed(kept), Self::Listed(others))
+            }
         }
     }
 

@@ -189,6 +189,32 @@ pub const BENCHMARKS: &[BenchmarkEntry] = &[
         ],
         open: openood::imagenet_v1_5,
     },
+    BenchmarkEntry {
+        name: "imagenet-v1-256px",
+        summary: "imagenet-v1 at 256 pixels, for diffusion models of that size; fits to half of the validation images",
+        datasets: &[
+            "imagenet-1k-val",
+            "species",
+            "inaturalist",
+            "openimage-o",
+            "imagenet-o",
+            "textures",
+        ],
+        open: openood::imagenet_v1_256,
+    },
+    BenchmarkEntry {
+        name: "imagenet-v1.5-256px",
+        summary: "imagenet-v1.5 at 256 pixels, likewise",
+        datasets: &[
+            "imagenet-1k-val",
+            "ssb-hard",
+            "ninco",
+            "inaturalist",
+            "textures",
+            "openimage-o",
+        ],
+        open: openood::imagenet_v1_5_256,
+    },
 ];
 
 /// The benchmark called `name`.

@@ -227,7 +227,11 @@ impl ListedSet {
     /// At most `n` images, the same ones as [`ImageSet::limit`] takes of the decoded set.
     #[must_use]
     pub fn limit(&self, n: usize, seed: u64) -> Self {
-        let kept = draw(&self.name, &self.labels, &self.ids, n, seed);
+        self.subset(&draw(&self.name, &self.labels, &self.ids, n, seed))
+    }
+
+    /// The images at `kept`, in that order.
+    fn subset(&self, kept: &[usize]) -> Self {
         Self {
             name: self.name.clone(),
             labels: kept.iter().map(|&index| self.labels[index]).collect(),
@@ -242,5 +246,14 @@ impl ListedSet {
                 .collect::<Vec<_>>()
                 .into(),
         }
+    }
+
+    /// The images of [`limit`](Self::limit), and the others.
+    pub(crate) fn split(&self, n: usize, seed: u64) -> (Self, Self) {
+        let kept = draw(&self.name, &self.labels, &self.ids, n, seed);
+        let others: Vec<usize> = (0..self.len())
+            .filter(|index| kept.binary_search(index).is_err())
+            .collect();
+        (self.subset(&kept), self.subset(&others))
     }
 }

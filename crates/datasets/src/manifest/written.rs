@@ -44,6 +44,7 @@ pub(super) struct WrittenCheckpoint {
     url: Option<String>,
     google_drive: Option<String>,
     google_drive_folder: Option<String>,
+    by_hand: Option<String>,
     file: Option<String>,
     #[serde(default)]
     also: Vec<String>,
@@ -113,6 +114,7 @@ impl TryFrom<WrittenCheckpoint> for Checkpoint {
             raw.url.map(Place::Url),
             raw.google_drive.map(Place::GoogleDrive),
             raw.google_drive_folder.map(Place::GoogleDriveFolder),
+            raw.by_hand.map(Place::ByHand),
         ])?;
         Ok(Self {
             name: raw.name,

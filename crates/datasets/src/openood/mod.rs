@@ -13,9 +13,13 @@ use crate::fetch::{Found, Presence, command};
 use crate::hash::sha256_hex;
 use crate::listed::{ListedSet, Pictures, in_colours, open_archive};
 use crate::lists::{Half, Lists};
+use crate::synthetic::Outline;
 use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist, quick};
-use splits::{CIFAR10_V1, CIFAR10_V1_5, IMAGENET_V1, IMAGENET_V1_5, Listed, Spec};
+use splits::{
+    CIFAR10_V1, CIFAR10_V1_5, IMAGENET_V1, IMAGENET_V1_5, IMAGENET_V1_5_256, IMAGENET_V1_256,
+    Listed, Spec,
+};
 
 /// Opens `cifar10-v1`.
 ///
@@ -42,6 +46,34 @@ pub fn imagenet_v1(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
 #[allow(clippy::missing_errors_doc, reason = "told by reference")]
 pub fn imagenet_v1_5(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
     IMAGENET_V1_5.open(shelf)
+}
+
+/// Opens `imagenet-v1-256px`. Errors as [`cifar10_v1`].
+#[allow(clippy::missing_errors_doc, reason = "told by reference")]
+pub fn imagenet_v1_256(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
+    IMAGENET_V1_256.open(shelf)
+}
+
+/// Opens `imagenet-v1.5-256px`. Errors as [`cifar10_v1`].
+#[allow(clippy::missing_errors_doc, reason = "told by reference")]
+pub fn imagenet_v1_5_256(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
+    IMAGENET_V1_5_256.open(shelf)
+}
+
+/// What the benchmark of a name looks like from outside; `None` where it is none of OpenOOD's.
+pub(crate) fn outline(name: &str) -> Option<Outline> {
+    let specs = [
+        &CIFAR10_V1,
+        &CIFAR10_V1_5,
+        &IMAGENET_V1,
+        &IMAGENET_V1_5,
+        &IMAGENET_V1_256,
+        &IMAGENET_V1_5_256,
+    ];
+    specs
+        .into_iter()
+        .find(|spec| spec.name == name)
+        .map(Spec::outline)
 }
 
 /// The lists and archives that a benchmark has been opened from so far.
@@ -78,9 +110,10 @@ impl Spec {
         let mut left_out = Vec::new();
         let id_test = opening.needed(self.lists, &self.id_test)?;
         let id_val = opening.needed(self.validation_lists, &self.id_val)?;
-        let fit = match &self.fit {
-            Some(fit) => opening.needed(self.lists, fit)?,
-            None => AnySet::Memory(self.nothing()?),
+        let (fit, id_val) = match &self.fit {
+            Some(fit) => (opening.needed(self.lists, fit)?, id_val),
+            None if self.fit_to_validation => id_val.split(id_val.len() / 2, 0),
+            None => (AnySet::Memory(self.nothing()?), id_val),
         };
         let mut ood_val = Vec::new();
         for listed in self.ood_val {
@@ -115,6 +148,32 @@ impl Spec {
         })
     }
 
+    fn outline(&self) -> Outline {
+        let extras = ["fashion-mnist", "mnist-10k"].map(|name| (Role::Extra, name));
+        let test = self.ood_test.iter().map(|(role, set)| (*role, set.name));
+        Outline {
+            name: self.name,
+            class_names: (self.classes)(),
+            shape: self.shape(),
+            fit: self.fit.as_ref().map_or(self.id_val.name, |fit| fit.name),
+            id_val: self.id_val.name,
+            ood_val: self.ood_val.iter().map(|set| set.name).collect(),
+            id_test: self.id_test.name,
+            ood_test: test
+                .chain(extras.into_iter().filter(|_| self.extras))
+                .collect(),
+        }
+    }
+
+    fn shape(&self) -> ImageShape {
+        let side = self.preprocess.crop;
+        ImageShape {
+            channels: 3,
+            height: side,
+            width: side,
+        }
+    }
+
     fn leave_out(&self, listed: &Listed, role: &'static str, reason: String) -> LeftOut {
         LeftOut {
             name: listed.name.into(),
@@ -127,13 +186,7 @@ impl Spec {
 
     /// No training images.
     fn nothing(&self) -> Result<ImageSet> {
-        let side = self.preprocess.crop;
-        let shape = ImageShape {
-            channels: 3,
-            height: side,
-            width: side,
-        };
-        ImageSet::new("fit", shape, Vec::new(), Vec::new(), Vec::new())
+        ImageSet::new("fit", self.shape(), Vec::new(), Vec::new(), Vec::new())
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Spec {
     pub ood_val: &'static [Listed],
     pub id_test: Listed,
     pub ood_test: &'static [(Role, Listed)],
+    /// Whether half of the in-distribution validation images are fitted to, where no training list is part of it.
+    pub fit_to_validation: bool,
     /// Whether small grey sets at hand are shown beside it.
     pub extras: bool,
 }
@@ -61,6 +63,7 @@ const CIFAR10: Spec = Spec {
         (Far, listed("texture", "textures", "test_texture")),
         (Far, listed("places365", "places365", "test_places365")),
     ],
+    fit_to_validation: false,
     extras: true,
 };
 
@@ -103,6 +106,7 @@ pub(super) const IMAGENET_V1: Spec = Spec {
         (Near, listed("imagenet-o", "imagenet-o", "test_imagenet_o")),
         (Far, listed("texture", "textures", "test_texture")),
     ],
+    fit_to_validation: false,
     extras: false,
 };
 
@@ -124,6 +128,22 @@ pub(super) const IMAGENET_V1_5: Spec = Spec {
         ),
     ],
     ..IMAGENET_V1
+};
+
+/// As diffusion models of 256 pixels see it; detectors fit to half of the validation images.
+pub(super) const IMAGENET_V1_256: Spec = Spec {
+    name: "imagenet-v1-256px",
+    preprocess: Preprocess::IMAGENET_256,
+    fit_to_validation: true,
+    ..IMAGENET_V1
+};
+
+/// Likewise.
+pub(super) const IMAGENET_V1_5_256: Spec = Spec {
+    name: "imagenet-v1.5-256px",
+    preprocess: Preprocess::IMAGENET_256,
+    fit_to_validation: true,
+    ..IMAGENET_V1_5
 };
 
 impl Spec {

@@ -14,7 +14,8 @@ use crate::assets::{Assets, MANIFEST};
 use crate::benchmark::{Benchmark, OodSet, Role, Source};
 use crate::cutmix::cutmix;
 use crate::idx::{self, Idx};
-use crate::{Error, ImageSet, Result, fashion_mnist};
+use crate::synthetic::Outline;
+use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist};
 
 pub use prepare::prepare;
 pub use split::{QUICK_CLASSES, TrainingSplit, quick_training_split};
@@ -81,6 +82,28 @@ pub fn load(assets: &Path) -> Result<Benchmark> {
         sources: sources(&assets)?,
         left_out: Vec::new(),
     })
+}
+
+/// What the benchmark looks like from outside.
+pub(crate) fn outline() -> Outline {
+    let near = NEAR.iter().map(|&(_, name)| (Role::Near, name));
+    Outline {
+        name: "quick",
+        class_names: QUICK_CLASSES
+            .iter()
+            .map(|&class| fashion_mnist::CLASS_NAMES[class as usize].into())
+            .collect(),
+        shape: ImageShape {
+            channels: 1,
+            height: 28,
+            width: 28,
+        },
+        fit: "fashion-mnist-fit",
+        id_val: "fashion-mnist-val",
+        ood_val: vec!["mnist-01", "cutmix"],
+        id_test: "fashion-mnist-test",
+        ood_test: near.chain([(Role::Far, "mnist-10k")]).collect(),
+    }
 }
 
 /// The 10,000 digits of `assets/quick`, labels 0 to 9.

@@ -45,6 +45,13 @@ impl Preprocess {
         filter: Filter::Bilinear,
     };
 
+    /// For diffusion models of ImageNet at 256 x 256 (DiffGuard). The centre of 224 x 224 pixels is what
+    /// [`IMAGENET`](Self::IMAGENET) gives.
+    pub const IMAGENET_256: Self = Self {
+        crop: 256,
+        ..Self::IMAGENET
+    };
+
     /// Applies both steps.
     ///
     /// # Errors

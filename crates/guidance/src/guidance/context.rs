@@ -5,7 +5,12 @@ use std::sync::OnceLock;
 use burn::tensor::Tensor;
 use diffguard_models::{Classifier, NoisePredictor};
 
-use crate::{Cost, Error, augment::Donors, grad_cam::grad_cam};
+use crate::{
+    Cost, Error,
+    augment::Donors,
+    centre_crop::{around, centre},
+    grad_cam::grad_cam,
+};
 
 /// A batch about to be synthesised: its input images, their labels, and the networks.
 pub struct GuidanceContext<'a> {
@@ -149,9 +154,11 @@ impl<'a> GuidanceContext<'a> {
                 .map(|label| usize::try_from(*label).unwrap_or(0))
                 .collect();
             // Where another thread was faster, its map is the same one.
-            let _ = self
-                .activation_map
-                .set(grad_cam(classifier, self.image.clone(), &labels)?);
+            let [_, _, height, width] = self.image.dims();
+            // Where the classifier sees the centre alone, it says nothing of what lies around.
+            let seen = centre(self.image.clone(), classifier.seen([height, width]));
+            let map = around(grad_cam(classifier, seen, &labels)?, [height, width]);
+            let _ = self.activation_map.set(map);
         }
         self.activation_map.get().ok_or(Error::Setting {
             setting: "dsg_cut",

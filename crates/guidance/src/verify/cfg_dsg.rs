@@ -11,7 +11,7 @@ use super::{
     tensors::{entries, number, schedule, stacked, tensor, text, trajectory, values},
 };
 use crate::{
-    Guidance, GuidanceContext, InversionConfig, ScheduleConfig, Start, Step, SynthesisConfig,
+    Guidance, GuidanceContext, InversionConfig, Look, ScheduleConfig, Start, Step, SynthesisConfig,
     Trajectory, View,
     grad_cam::semantic_mask,
     guidance::{ClassifierFree, Unconditional},
@@ -118,7 +118,7 @@ fn one(
     let up = entry["direction"] == "invert";
     let end = match up {
         true => {
-            let look = |image: Tensor<4>| View::new(image, None);
+            let look = Look::new(|image: Tensor<4>| View::new(image, None));
             let config = InversionConfig::default();
             invert_guided(
                 &recorded,

@@ -32,7 +32,8 @@ pub(super) fn latent_unet(case: &Case) -> Result<Box<dyn NoisePredictor>> {
     config["n_classes"] = model["n_classes"].clone();
     let config: LatentUnetConfig = configuration(case, config)?;
     let network = config.init(&device()).map_err(Error::method)?;
-    Ok(Box::new(filled(case, network, &unet_latent::key_map())?))
+    let network = filled(case, network, &unet_latent::key_map())?;
+    Ok(Box::new(network.labelled()))
 }
 
 /// The model of `diffood_sampling`.

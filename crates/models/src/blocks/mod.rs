@@ -17,7 +17,9 @@ pub use dense::Dense;
 pub use embedding::{Embedding, TimeMlp, sinusoid_sin_first};
 pub use norm::{GroupNorm, LayerNorm};
 pub use resample::{Resample, average2};
-pub use transformer::{SpatialTransformer, TransformerConfig};
+#[cfg(test)]
+pub(crate) use transformer::counted;
+pub use transformer::{Context, SpatialTransformer, TransformerConfig};
 
 use burn::module::Param;
 use burn::nn::Initializer;

@@ -18,6 +18,18 @@ pub struct TransformerConfig {
     pub depth: usize,
     /// Channels of a context token.
     pub context: usize,
+    /// Place of its first block among all of the network.
+    pub first: usize,
+}
+
+/// What the cross-attentions of a network look at.
+#[derive(Debug, Clone, Copy)]
+pub enum Context<'a> {
+    /// Tokens, `[batch, token, context]`.
+    Tokens(&'a Tensor<3>),
+    /// A single token an image, of which every block has been asked before: what it made of it, `[batch, channel]` a block
+    /// in the blocks' order.
+    Seen(&'a [Tensor<2>]),
 }
 
 /// Transformer blocks over the pixels of an image, conditioned on context tokens.
@@ -38,8 +50,8 @@ impl SpatialTransformer {
         Self {
             norm: GroupNorm::new(channels, 1e-6, device),
             proj_in: Conv1x1::new(channels, channels, device),
-            transformer_blocks: (0..config.depth)
-                .map(|_| TransformerBlock::new(config, device))
+            transformer_blocks: (config.first..config.first + config.depth)
+                .map(|place| TransformerBlock::new(config, place, device))
                 .collect(),
             proj_out: Conv1x1::new(channels, channels, device),
             heads: config.heads,
@@ -47,8 +59,17 @@ impl SpatialTransformer {
         }
     }
 
-    /// `x` `[batch, channel, height, width]` and context tokens `[batch, token, context]`.
-    pub fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
+    /// What each block makes of contexts of one token, `[batch, 1, context]`: its place and `[batch, channel]`.
+    pub fn seen(&self, context: &Tensor<3>) -> Vec<(usize, Tensor<2>)> {
+        let see = |block: &TransformerBlock| {
+            let vectors = block.attn2.of_one_token(context.clone());
+            (block.place, vectors.squeeze_dim::<2>(1))
+        };
+        self.transformer_blocks.iter().map(see).collect()
+    }
+
+    /// `x` `[batch, channel, height, width]` and what it is conditioned on.
+    pub fn forward(&self, x: Tensor<4>, context: Context<'_>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let pixels = x.reshape([batch, channels, height * width]);
         let h = self
@@ -90,10 +111,11 @@ struct TransformerBlock {
     norm1: LayerNorm,
     norm2: LayerNorm,
     norm3: LayerNorm,
+    place: usize,
 }
 
 impl TransformerBlock {
-    fn new(config: TransformerConfig, device: &Device) -> Self {
+    fn new(config: TransformerConfig, place: usize, device: &Device) -> Self {
         let channels = config.channels;
         let attention = |context| Attention::new(channels, context, config.heads, device);
         let norm = || LayerNorm::new(channels, device);
@@ -104,19 +126,23 @@ impl TransformerBlock {
             norm1: norm(),
             norm2: norm(),
             norm3: norm(),
+            place,
         }
     }
 
     /// `x`: `[batch, token, channel]`.
-    fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: Context<'_>) -> Tensor<3> {
         let normed = self.norm1.forward(x.clone());
         let x = self.attn1.general(normed.clone(), normed) + x;
         // With one context token every softmax is 1: neither the query nor the key is needed.
-        let crossed = match context.dims()[1] {
-            1 => self.attn2.of_one_token(context.clone()),
-            _ => self
+        let crossed = match context {
+            Context::Seen(vectors) => vectors[self.place].clone().unsqueeze_dim(1),
+            Context::Tokens(tokens) if tokens.dims()[1] == 1 => {
+                self.attn2.of_one_token(tokens.clone())
+            }
+            Context::Tokens(tokens) => self
                 .attn2
-                .general(self.norm2.forward(x.clone()), context.clone()),
+                .general(self.norm2.forward(x.clone()), tokens.clone()),
         };
         let x = x + crossed;
         self.ff.forward(self.norm3.forward(x.clone())) + x
@@ -167,6 +193,8 @@ impl Attention {
 
     /// What [`general`](Self::general) gives at every token when the context is a single one: `[batch, 1, channel]`.
     fn of_one_token(&self, context: Tensor<3>) -> Tensor<3> {
+        #[cfg(test)]
+        counted::add(context.dims()[0]);
         self.out(self.to_v.forward(context))
     }
 }
@@ -194,6 +222,24 @@ impl FeedForward {
         let value = h.clone().narrow(2, 0, self.inner);
         let gate = h.narrow(2, self.inner, self.inner);
         self.out.forward(value * gelu(gate))
+    }
+}
+
+/// Context tokens that went through cross-attentions on this thread.
+#[cfg(test)]
+pub(crate) mod counted {
+    use std::cell::Cell;
+
+    thread_local! {
+        static TOKENS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(tokens: usize) {
+        TOKENS.set(TOKENS.get() + tokens);
+    }
+
+    pub(crate) fn tokens() -> usize {
+        TOKENS.get()
     }
 }
 

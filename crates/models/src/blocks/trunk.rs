@@ -1,14 +1,17 @@
 //! The U-Net that guided diffusion, improved DDPM and latent diffusion share (Dhariwal & Nichol 2021, section 3): they
 //! differ in their attention, in how they are conditioned and in the names of their files.
 
+use std::cell::Cell;
+
 use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
 use super::plain::trace_conv3x3;
 use super::{
-    BLOCKS, CHANNELS, Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder, QkvAttention,
-    Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels, check_sizes,
+    BLOCKS, CHANNELS, Context, Conv1x1, Dense, Downsample, Edge, GROUPS, GroupNorm, HeadOrder,
+    QkvAttention, Resample, SpatialTransformer, TimeMlp, TransformerConfig, check_levels,
+    check_sizes,
 };
 use crate::Error;
 use crate::error::check_images;
@@ -162,6 +165,7 @@ impl TrunkConfig {
                 device,
             ))
         };
+        let transformers = Cell::new(0);
         let attention = |channels: usize| match self.attention {
             AttentionKind::Heads(heads, order) => {
                 Layer::Attention(QkvAttention::new(channels, heads, order, device))
@@ -179,6 +183,7 @@ impl TrunkConfig {
                     heads,
                     depth,
                     context,
+                    first: transformers.replace(transformers.get() + depth),
                 },
                 device,
             )),
@@ -284,7 +289,7 @@ impl Trunk {
     }
 
     /// Activations after the middle block, and the skip connections, for `x` `[batch, in, h, w]`, an embedding
-    /// `[batch, 4 * model_channels]` and, where there are transformers, context tokens `[batch, token, context]`.
+    /// `[batch, 4 * model_channels]` and, where there are transformers, the context that they look at.
     ///
     /// # Panics
     /// When `x` has another number of channels, a side that the levels do not divide, or another batch than the
@@ -293,7 +298,7 @@ impl Trunk {
         &self,
         x: Tensor<4>,
         embedding: Tensor<2>,
-        context: Option<&Tensor<3>>,
+        context: Option<Context<'_>>,
     ) -> (Tensor<4>, Vec<Tensor<4>>) {
         let [batch, channels, height, width] = x.dims();
         assert_eq!(
@@ -327,7 +332,7 @@ impl Trunk {
         middle: Tensor<4>,
         mut skips: Vec<Tensor<4>>,
         embedding: Tensor<2>,
-        context: Option<&Tensor<3>>,
+        context: Option<Context<'_>>,
     ) -> Tensor<4> {
         let embedding = silu(embedding);
         let mut h = middle;
@@ -343,10 +348,30 @@ impl Trunk {
         &self,
         x: Tensor<4>,
         embedding: Tensor<2>,
-        context: Option<&Tensor<3>>,
+        context: Option<Context<'_>>,
     ) -> Tensor<4> {
         let (middle, skips) = self.encode(x, embedding.clone(), context);
         self.decode(middle, skips, embedding, context)
+    }
+
+    /// What each transformer block's cross-attention makes of contexts of one token, `[batch, 1, context]`: `[batch,
+    /// channel]` a block, for [`Context::Seen`].
+    pub fn seen(&self, context: &Tensor<3>) -> Vec<Tensor<2>> {
+        let blocks = self
+            .input_blocks
+            .iter()
+            .chain(std::iter::once(&self.middle_block))
+            .chain(&self.output_blocks);
+        let mut seen: Vec<(usize, Tensor<2>)> = blocks
+            .flatten()
+            .filter_map(|layer| match layer {
+                Layer::Transformer(transformer) => Some(transformer.seen(context)),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        seen.sort_by_key(|(place, _)| *place);
+        seen.into_iter().map(|(_, vectors)| vectors).collect()
     }
 
     /// How often the image is halved.
@@ -391,7 +416,7 @@ fn run(
     layers: &[Layer],
     x: Tensor<4>,
     embedding: &Tensor<2>,
-    context: Option<&Tensor<3>>,
+    context: Option<Context<'_>>,
 ) -> Tensor<4> {
     layers
         .iter()
@@ -415,7 +440,7 @@ impl Layer {
         &self,
         x: Tensor<4>,
         embedding: &Tensor<2>,
-        context: Option<&Tensor<3>>,
+        context: Option<Context<'_>>,
     ) -> Tensor<4> {
         match self {
             Self::Conv(conv) => conv.forward(x),

@@ -5,6 +5,7 @@ use diffguard_oracle::{Case, Error, Produced, Result};
 use super::device;
 use super::networks::{Networks, produced, without};
 use crate::NoisePredictor;
+use crate::blocks::Context;
 use crate::unet_latent::{LatentUnetConfig, key_map};
 
 pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
@@ -22,8 +23,12 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
     let (t, t_frac) = (case.float::<1>("in.t")?, case.float::<1>("in.t_frac")?);
     let context = network.context(label.clone());
     let embedding = network.trunk().time_embedding(t.clone());
-    let (middle, _) = network.trunk().encode(x.clone(), embedding, Some(&context));
+    let (middle, _) = network
+        .trunk()
+        .encode(x.clone(), embedding, Some(Context::Tokens(&context)));
     let tokens = case.float::<3>("in.context3")?;
+    let of_tokens = network.forward(x.clone(), t.clone(), &tokens);
+    let network = network.labelled();
     Ok(vec![
         produced("out.context", context),
         produced("out.h_mid", middle),
@@ -33,6 +38,6 @@ pub(super) fn run(case: &Case) -> Result<Vec<Produced>> {
         ),
         produced("out.pred_null", network.eps(x.clone(), t.clone(), None)),
         produced("out.pred_frac", network.eps(x.clone(), t_frac, Some(label))),
-        produced("out.pred_context3", network.forward(x, t, &tokens)),
+        produced("out.pred_context3", of_tokens),
     ])
 }

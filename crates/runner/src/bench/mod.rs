@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use diffguard_datasets::benchmark::OpenBenchmark;
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory, latent};
 
 pub(crate) use self::election::candidate;
 pub use self::election::{Chosen, FAST_WITHIN};
@@ -21,9 +22,10 @@ pub use self::plan::Plan;
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
+use crate::donors::LoadedDonors;
 use crate::experiment::{Experiment, Guard, Reference};
 use crate::lock::Lock;
-use crate::networks::Networks;
+use crate::networks::{Networks, misfit};
 use crate::outputs::{self, Run};
 use crate::parts::{Part, Split, Unit};
 use crate::perceptual::LoadedPerceptual;
@@ -34,10 +36,10 @@ use crate::scores::{Sample, Scores};
 use crate::shard::{Shard, ShardRecord};
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
-    Compared, Inversion, Observed, Synthesis, compare, invert, observe, synthesise,
+    Compared, Encoded, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
 };
 use crate::store::{Store, StorePlace};
-use crate::{Error, Result, Root, device, evaluate};
+use crate::{Error, Result, Root, device, evaluate, synthetic};
 
 /// What the command line may change of an experiment.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +74,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Folder of fetched data sets.
     pub cache: Option<PathBuf>,
+    /// Run on generated images with generated weights (see [`synthetic`]).
+    pub synthetic: bool,
     /// What to do about data sets that are not at hand.
     pub missing: Missing,
 }
@@ -125,7 +129,10 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let dirs = data_folders(options.data.clone(), options.cache.clone())?;
     let root = Root::find()?.with_data(Some(dirs));
     let asked = name;
-    let (name, mut experiment) = Experiment::read(asked, &root)?;
+    let (mut name, mut experiment) = Experiment::read(asked, &root)?;
+    let mut reduced = options
+        .synthetic
+        .then(|| synthetic::reduce(&mut experiment));
     if let Some(limit) = options.limit {
         if limit == 0 {
             return Err(Error::Setting("--limit must be at least 1".into()));
@@ -145,6 +152,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let device = device::parse(&device_name)?;
     let out = match (&options.out, options.limit) {
         (Some(out), _) => out.clone(),
+        _ if options.synthetic => root.runs().join(format!("{name}-synthetic")),
         (None, Some(limit)) => root.runs().join(format!("{name}-limit-{limit}")),
         (None, None) => root.results().join(&name),
     };
@@ -166,14 +174,29 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
-    let data = Data::new(&root, root.data())?;
-    data.weights(&experiment, &root, missing, stop)?;
-    let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
-    let benchmark = load_benchmark(&experiment, &data, missing, stop)?;
-    let networks = Networks {
-        perceptual,
-        ..Networks::load(&experiment, &root, &device)?
+    let (benchmark, mut networks) = match &mut reduced {
+        Some(notes) => {
+            name = format!("{} {name}", synthetic::STAMP);
+            let folder = out.join("weights");
+            let networks = synthetic::networks(&experiment, &root, &folder, &device, notes)?;
+            let opened = synthetic::benchmark(&experiment)?;
+            let (test, validation) = (experiment.limit, experiment.validation_limit);
+            (opened.limit(test, validation, experiment.seed), networks)
+        }
+        None => {
+            let data = Data::new(&root, root.data())?;
+            data.check_at_hand(&name, &experiment, &root)?;
+            data.weights(&experiment, &root, missing, stop)?;
+            let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
+            let benchmark = load_benchmark(&experiment, &data, missing, stop)?;
+            let networks = Networks {
+                perceptual,
+                ..Networks::load(&experiment, &root, &device)?
+            };
+            (benchmark, networks)
+        }
     };
+    networks.donors = donors(&experiment, &benchmark, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
     let mut pipeline = Pipeline {
@@ -241,6 +264,11 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             .diffusion
             .as_ref()
             .map(|diffusion| diffusion.provenance.clone()),
+        diffusion_of: networks
+            .diffusion_of
+            .iter()
+            .map(|(name, diffusion)| (name.clone(), diffusion.provenance.clone()))
+            .collect(),
         perceptual_sha256: networks
             .perceptual
             .as_ref()
@@ -251,6 +279,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         conventions: Record::conventions(&experiment),
         costs,
         stages: stages(&pipeline),
+        synthetic: reduced,
         seconds: begun.elapsed().as_secs_f64(),
         peak_memory_mib: peak_memory_mib(),
         configuration: experiment,
@@ -282,6 +311,19 @@ fn load_benchmark(
     Ok(opened.limit(test, validation, experiment.seed))
 }
 
+/// The images that a guidance mixes in, where one does.
+fn donors(
+    experiment: &Experiment,
+    benchmark: &OpenBenchmark,
+    device: &Device,
+) -> Result<Option<LoadedDonors>> {
+    let mut guards = experiment.guards.iter();
+    match guards.any(|guard| guard.guidance.needs_donors()) {
+        true => LoadedDonors::of(benchmark, experiment.seed, device).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Refuses what cannot run before anything is computed.
 fn check_fit(
     experiment: &Experiment,
@@ -293,21 +335,36 @@ fn check_fit(
     for classifier in &networks.classifiers {
         classifier.network.check_input(shape)?;
     }
-    if let Some(diffusion) = &networks.diffusion {
-        diffusion.unet.check_input(shape)?;
+    for diffusion in networks.diffusions() {
+        // What a latent network sees comes from its first stage, whose size is checked with its record.
+        if diffusion.first_stage.is_none() {
+            diffusion.unet.check_input(shape)?;
+        }
     }
-    for config in experiment.inversion.values() {
-        let schedule = &networks.diffusion()?.schedule;
+    for (name, config) in &experiment.inversion {
+        let schedule = &networks.diffusion(name)?.schedule;
         config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
     }
     for guard in &experiment.guards {
-        guard.guidance.check(networks.diffusion()?.unet.as_ref())?;
-        if guard.guidance.needs_donors() {
-            return Err(Error::Setting(format!(
-                "guard `{}`: `mix` is not wired into experiments; it can be used through the library",
-                guard.name
-            )));
+        let diffusion = networks.diffusion(&guard.inversion)?;
+        guard
+            .guidance
+            .check(diffusion.unet.as_ref())
+            .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
+        if diffusion.first_stage.is_some() {
+            let inversion = &experiment.inversion[&guard.inversion];
+            latent::check(&guard.guidance, inversion, &guard.synthesis)
+                .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
+    }
+    for diffusion in networks.diffusions() {
+        let Some(misfit) = misfit(&diffusion.network, benchmark.id_test.shape()) else {
+            continue;
+        };
+        return Err(Error::Setting(format!(
+            "the diffusion network {} does not fit the benchmark `{}`: {misfit}",
+            diffusion.provenance.record, benchmark.name
+        )));
     }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
@@ -393,11 +450,25 @@ fn invert_units(
 ) -> Result<()> {
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
+        // By the network's checksum; none of a network that works on images.
+        let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
         for (inversion_name, config) in &experiment.inversion {
+            let diffusion = networks.diffusion(inversion_name)?;
+            let network = diffusion.provenance.sha256.as_str();
+            if !encoded.contains_key(network) {
+                encoded.insert(network, encode(pipeline, set, &unit.unit, diffusion)?);
+            }
             let what = format!("{inversion_name} on {set}");
-            let mut inverted = invert(pipeline, &what, &unit.unit, networks, config)?;
+            let mut inverted = invert(
+                pipeline,
+                &what,
+                &unit.unit,
+                networks,
+                encoded[network].as_ref(),
+                (inversion_name, config),
+            )?;
             for guard in &experiment.guards {
-                let (name, config) = guard.reconstruction();
+                let (name, synthesis) = guard.reconstruction();
                 let wanted = guard.reference.contains(&Reference::Reconstruction);
                 if !wanted
                     || guard.inversion != *inversion_name
@@ -412,9 +483,9 @@ fn invert_units(
                     &what,
                     &unit.unit,
                     networks,
-                    &experiment.inversion[inversion_name].spacing,
+                    (diffusion, &config.spacing),
                     &inverted,
-                    (&GuidanceConfig::None {}, &config),
+                    (&GuidanceConfig::None {}, &synthesis),
                     &nothing,
                 )?;
                 made.image.let_go();
@@ -589,7 +660,10 @@ fn run_guards(
                 &what,
                 &done.unit,
                 networks,
-                &experiment.inversion[&guard.inversion].spacing,
+                (
+                    networks.diffusion(&guard.inversion)?,
+                    &experiment.inversion[&guard.inversion].spacing,
+                ),
                 &done.inverted[&guard.inversion],
                 (&guard.guidance, &guard.synthesis),
                 &labels,

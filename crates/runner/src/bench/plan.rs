@@ -21,8 +21,8 @@ use crate::pipeline::Pipeline;
 use crate::progress::{Work, duration};
 use crate::shard::Shard;
 use crate::stages::{
-    COMPARE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, compare_key, invert_key, observe_key,
-    perturb, perturb_key, synthesise_key,
+    COMPARE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, compare_key, encode_key,
+    invert_key, observe_key, perturb, perturb_key, synthesise_key,
 };
 use crate::store::{Array, Key, Store};
 
@@ -71,6 +71,8 @@ enum Of {
     Observe(usize),
     /// A classifier by its place, the steps that ODIN may take, and where.
     Perturb(usize, Vec<Odin>, Where),
+    /// An inversion by name, whose diffusion network works on latents.
+    Encode(String),
     /// An inversion by name.
     Invert(String),
     /// A reconstruction by name, and a guard that is compared with it.
@@ -450,6 +452,14 @@ impl Bench<'_> {
                 ));
             }
         }
+        let mut encoding = BTreeSet::new();
+        for name in experiment.inversion.keys() {
+            let diffusion = self.networks.diffusion(name)?;
+            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+                let shown = diffusion.provenance.name();
+                settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
+            }
+        }
         for name in experiment.inversion.keys() {
             settings.push(Setting::new(Of::Invert(name.clone()), INVERT, name));
         }
@@ -586,8 +596,14 @@ impl Bench<'_> {
                         }
                     }
                 }
+                Of::Encode(name) => {
+                    let key = encode_key(pipeline, unit, networks.diffusion(name)?)?;
+                    count(ENCODE, key.as_slice());
+                }
                 Of::Invert(name) => {
-                    let key = invert_key(pipeline, unit, networks, &experiment.inversion[name])?;
+                    let encoded = encode_key(pipeline, unit, networks.diffusion(name)?)?;
+                    let config = (name.as_str(), &experiment.inversion[name]);
+                    let key = invert_key(pipeline, unit, networks, encoded.as_ref(), config)?;
                     count(INVERT, std::slice::from_ref(&key));
                     inverted.insert(name, key);
                 }
@@ -707,7 +723,7 @@ impl Bench<'_> {
         }
         for (name, inversion) in &experiment.inversion {
             let needs = |of: &Of| match of {
-                Of::Invert(wanted) => wanted == name,
+                Of::Encode(wanted) | Of::Invert(wanted) => wanted == name,
                 Of::Reconstruct(_, guard) | Of::Synthesise(guard) | Of::Compare(guard) => {
                     experiment.guards[*guard].inversion == *name
                 }

@@ -62,6 +62,10 @@ pub struct Bench {
     /// Folder for fetched data sets [default: $DIFFGUARD_CACHE, else the user's cache]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Run it with nothing at hand, on generated images with generated weights and reduced networks, to prove the path;
+    /// outputs are stamped SYNTHETIC and go to runs/NAME-synthetic
+    #[arg(long, conflicts_with_all = ["shard", "dry_run", "data", "cache", "offline", "at_hand"])]
+    synthetic: bool,
     /// Fetch nothing; refuse if a data set is missing
     #[arg(long)]
     offline: bool,
@@ -88,6 +92,7 @@ impl Bench {
             force: self.force,
             data: self.data,
             cache: self.cache,
+            synthetic: self.synthetic,
             missing: match (self.offline, self.at_hand) {
                 (true, _) => Missing::Refuse,
                 (_, true) => Missing::LeaveOut,

@@ -1,5 +1,6 @@
 //! Data sets for the commands: where they are, and fetching what is missing.
 
+mod needs;
 mod progress;
 mod size;
 

@@ -17,6 +17,11 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
         ]
         .map(|title| Column::numbers("evaluations an image", title)),
     );
+    let latent = run.record.costs.values().any(|cost| cost.encodings > 0.0);
+    if latent {
+        let titles = ["encoder", "decoder"];
+        columns.extend(titles.map(|title| Column::numbers("evaluations an image", title)));
+    }
     columns.push(Column::numbers("one worker", "images/s"));
     columns.extend(["near", "far"].map(|title| Column::numbers("AUROC (average)", title)));
     let lines = run
@@ -31,14 +36,17 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
                 Some(row) => format!("{:.1}", 100.0 * row.value),
                 None => "–".to_owned(),
             };
-            let counts = [
+            let mut counts = vec![
                 cost.unet_evaluations,
                 cost.unet_gradients,
                 cost.classifier_evaluations,
                 cost.classifier_gradients,
             ];
+            if latent {
+                counts.extend([cost.encodings, cost.decodings]);
+            }
             let mut cells = vec![guard.name.clone()];
-            cells.extend(counts.map(|count| format!("{count:.1}")));
+            cells.extend(counts.iter().map(|count| format!("{count:.1}")));
             cells.push(format!("{:.2}", 1.0 / cost.seconds.max(1e-9)));
             cells.extend([auroc(Role::Near), auroc(Role::Far)]);
             Some(Line::Row(

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::bench::Picture;
 use crate::parts::Split;
 
-/// Input, reconstruction, synthesis under the predicted label, difference, for samples of every test set.
+/// Input, reconstruction (where there are any), synthesis under the predicted label, difference, for samples of every test set.
 pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Result<PictureGrid> {
     let shape = benchmark.id_test.shape();
     let tile = |values: &[f32]| {
@@ -31,6 +31,7 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
             .cloned()
     };
     let headline = run.scores.column("diffguard");
+    let reconstructed = pictures.iter().any(|it| it.reconstruction.is_some());
     let mut groups: Vec<GridGroup> = Vec::new();
     for picture in pictures {
         let sample = &run.scores.samples[picture.sample];
@@ -49,13 +50,13 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
                 right: accepted == (sample.split == Split::IdTest),
             }
         });
+        let mut tiles = vec![Some(input), Some(synthesis), Some(difference)];
+        if reconstructed {
+            let reconstruction = picture.reconstruction.as_deref();
+            tiles.insert(1, reconstruction.map(tile).transpose()?);
+        }
         let row = GridRow {
-            tiles: vec![
-                Some(input),
-                picture.reconstruction.as_deref().map(tile).transpose()?,
-                Some(synthesis),
-                Some(difference),
-            ],
+            tiles,
             caption: Caption { lines, verdict },
         };
         match groups.last_mut() {
@@ -66,7 +67,10 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
             }),
         }
     }
-    let names = ["input", "reconstruction", "synthesis", "difference"];
+    let mut names = vec!["input", "synthesis", "difference"];
+    if reconstructed {
+        names.insert(1, "reconstruction");
+    }
     Ok(PictureGrid {
         title: format!(
             "{}: synthesis under the predicted label",
@@ -74,9 +78,14 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
         ),
         columns: names.iter().map(|name| (*name).to_owned()).collect(),
         groups,
-        factor: 3,
+        factor: factor(shape.height),
         differences: Some(scale),
     })
+}
+
+/// How much larger an image of `side` pixels is drawn: small ones so that they can be seen, large ones as they are.
+fn factor(side: usize) -> usize {
+    (96 / side.max(1)).max(1)
 }
 
 /// The headline score above which 95 % of the in-distribution validation images lie.

@@ -17,6 +17,7 @@ pub use self::grid::grid;
 use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;
+use crate::synthetic::WARNING;
 use crate::{Result, cascade_sensitivity, differences, evaluate};
 
 /// A finished run: all that its tables and plots are made of.
@@ -133,6 +134,9 @@ pub fn print(run: &Run, rebuilt: &Rebuilt) {
             ..TerminalOptions::default()
         })
     );
+    if run.record.synthetic.is_some() {
+        println!("{WARNING}");
+    }
     if let Some(chosen) = &run.record.headline {
         println!(
             "diffguard is {}, chosen by its validation AUROC of {:.3}",

@@ -6,6 +6,7 @@ use diffguard_report::{Metric, MetricRow};
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::parts::Split;
+use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
 
 /// For every cascade of two rows, its oracle.
@@ -107,6 +108,9 @@ fn columns_of(run: &Run, guard: &str) -> Vec<String> {
 pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<String> {
     let experiment = &run.record.configuration;
     let mut text = format!("# {}\n\n", experiment.title);
+    if let Some(reduced) = &run.record.synthetic {
+        text += &format!("**{WARNING}** Reduced:\n\n- {}\n\n", reduced.join("\n- "));
+    }
     text += &format!(
         "{} in-distribution test images; AUROC / FPR@95 in percent (in-distribution is the positive class). \
          The classifier's accuracy on them is {:.2} %. `metrics.csv` has all metrics with 95 % intervals.\n\n",

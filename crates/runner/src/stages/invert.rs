@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use diffguard_guidance::{
-    EarlyStopConfig, InversionConfig, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
+    EarlyStopConfig, InversionConfig, Look, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
 };
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
-use crate::stages::Kept;
+use crate::stages::{Encoded, Kept};
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "invert";
@@ -26,7 +26,7 @@ pub struct Inversion {
     pub stops: Vec<usize>,
     /// Key of the output.
     pub key: Key,
-    /// What it cost when it was computed.
+    /// What it cost when it was computed, its encoding included.
     pub spent: Spent,
 }
 
@@ -37,6 +37,9 @@ struct DependsOn<'a> {
     schedule: &'a ScheduleConfig,
     inversion: &'a InversionConfig,
     images: &'a Key,
+    /// What is inverted in their place, by a latent diffusion network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoded: Option<&'a Key>,
     /// Where an early stop looks through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     classifier: Option<&'a str>,
@@ -45,7 +48,7 @@ struct DependsOn<'a> {
     perceptual: Option<&'a [String]>,
 }
 
-/// The key of a work unit's inversion.
+/// The key of the inversion of a work unit, or of what it was encoded to.
 ///
 /// # Errors
 /// When an image cannot be read, or the experiment has no diffusion network.
@@ -53,7 +56,8 @@ pub fn invert_key(
     pipeline: &Pipeline,
     unit: &Unit,
     networks: &Networks,
-    config: &InversionConfig,
+    encoded: Option<&Key>,
+    (name, config): (&str, &InversionConfig),
 ) -> Result<Key> {
     let protected = networks.protected();
     let classifier = config
@@ -61,7 +65,7 @@ pub fn invert_key(
         .as_ref()
         .is_some_and(EarlyStopConfig::needs_classifier)
         .then_some(protected);
-    let diffusion = networks.diffusion()?;
+    let diffusion = networks.diffusion(name)?;
     let watched: Vec<SimilarityName> = config
         .early_stop
         .iter()
@@ -80,13 +84,14 @@ pub fn invert_key(
             schedule: &diffusion.schedule_config,
             inversion: config,
             images: unit.key()?,
+            encoded,
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
             perceptual: networks.perceptual_key(&watched),
         },
     ))
 }
 
-/// Inverts a work unit.
+/// Inverts a work unit, or what it was [encoded](crate::stages::encode()) to. An early stop looks at decoded images.
 ///
 /// # Errors
 /// What [`Pipeline::unit`] and the method meet.
@@ -95,14 +100,25 @@ pub fn invert(
     set: &str,
     unit: &Unit,
     networks: &Networks,
-    config: &InversionConfig,
+    encoded: Option<&Encoded>,
+    (name, config): (&str, &InversionConfig),
 ) -> Result<Inversion> {
-    let diffusion = networks.diffusion()?;
-    let key = invert_key(pipeline, unit, networks, config)?;
+    let diffusion = networks.diffusion(name)?;
+    let encoding = encoded.map(|encoded| &encoded.key);
+    let key = invert_key(pipeline, unit, networks, encoding, (name, config))?;
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
-        let image = pipeline.tensor::<4>(&unit.images()?);
-        let look = |image: Tensor<4>| networks.view(image);
+        let mut look = Look::new(|image: Tensor<4>| networks.view(image));
+        let image = match (encoded, &diffusion.first_stage) {
+            (Some(encoded), Some(first_stage)) => {
+                if config.early_stop.is_some() {
+                    let input = pipeline.tensor::<4>(&unit.images()?);
+                    look = look.decoding(first_stage.as_ref(), input);
+                }
+                pipeline.tensor::<4>(&*encoded.latent.get(pipeline)?)
+            }
+            _ => pipeline.tensor::<4>(&unit.images()?),
+        };
         let inverted = diffguard_guidance::invert_with(
             diffusion.unet.as_ref(),
             &trajectory,
@@ -125,6 +141,10 @@ pub fn invert(
         output.arrays.insert("stops".into(), stops);
         Ok(output)
     })?;
+    let mut spent = Spent::of(&output);
+    if let Some(encoded) = encoded {
+        spent += encoded.spent;
+    }
     Ok(Inversion {
         stops: output
             .array("stops")?
@@ -132,7 +152,7 @@ pub fn invert(
             .iter()
             .map(|&stop| stop as usize)
             .collect(),
-        spent: Spent::of(&output),
+        spent,
         latent: Kept::new(STAGE, &key, output, "latent")?,
         key,
     })

@@ -1,7 +1,8 @@
-//! The stages, in the order of the data: observe (and perturb, for ODIN), invert, synthesise, compare. Each is a function from a work unit and
+//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert, synthesise, compare. Each is a function from a work unit and
 //! the outputs before it to a stored output.
 
 mod compare;
+mod encode;
 mod invert;
 mod kept;
 mod observe;
@@ -9,6 +10,7 @@ mod perturb;
 mod synthesise;
 
 pub use compare::{Compared, STAGE as COMPARE, compare, compare_key};
+pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
 pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
 pub use observe::{Observed, STAGE as OBSERVE, observe, observe_key};
@@ -16,4 +18,4 @@ pub use perturb::{STAGE as PERTURB, perturb, perturb_key};
 pub use synthesise::{STAGE as SYNTHESISE, Synthesis, synthesise, synthesise_key};
 
 /// All of them, as the store calls them.
-pub const STAGES: [&str; 5] = [OBSERVE, PERTURB, INVERT, SYNTHESISE, COMPARE];
+pub const STAGES: [&str; 6] = [OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE];

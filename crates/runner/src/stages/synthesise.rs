@@ -1,11 +1,14 @@
 //! Synthesise: the image again, from its latent, under a guidance.
 
 use diffguard_guidance::synthesis::{Start, SynthesisConfig};
-use diffguard_guidance::{GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory};
+use diffguard_guidance::{
+    Cost, GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory, latent,
+};
 use serde::Serialize;
 
 use crate::Result;
-use crate::networks::Networks;
+use crate::donors::LoadedDonors;
+use crate::networks::{LoadedDiffusion, Networks};
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
@@ -18,7 +21,7 @@ const VERSION: u32 = 2;
 /// A synthesised work unit.
 #[derive(Clone, Debug)]
 pub struct Synthesis {
-    /// `[image, channel, height, width]`; may leave [-1, 1].
+    /// `[image, channel, height, width]`, decoded where latents were synthesised; may leave [-1, 1].
     pub image: Kept,
     /// Key of the output.
     pub key: Key,
@@ -33,6 +36,14 @@ struct DependsOn<'a> {
     synthesis: &'a SynthesisConfig,
     labels: &'a [i64],
     classifier: Option<&'a str>,
+    /// Images that it mixes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    donors: Option<&'a Key>,
+}
+
+/// The images that `guidance` mixes in.
+fn donors<'a>(networks: &'a Networks, guidance: &GuidanceConfig) -> Option<&'a LoadedDonors> {
+    networks.donors.as_ref().filter(|_| guidance.needs_donors())
 }
 
 /// The key of a work unit's synthesis.
@@ -54,6 +65,7 @@ pub fn synthesise_key(
             synthesis,
             labels,
             classifier,
+            donors: donors(networks, guidance).map(|donors| &donors.key),
         },
     )
 }
@@ -68,22 +80,26 @@ pub fn synthesise(
     set: &str,
     unit: &Unit,
     networks: &Networks,
-    spacing: &SpacingConfig,
+    (diffusion, spacing): (&LoadedDiffusion, &SpacingConfig),
     inversion: &Inversion,
     (guidance, synthesis): (&GuidanceConfig, &SynthesisConfig),
     labels: &[i64],
 ) -> Result<Synthesis> {
-    let (protected, diffusion) = (networks.protected(), networks.diffusion()?);
+    let protected = networks.protected();
     let needs_classifier = guidance.needs_classifier();
     let key = synthesise_key(networks, &inversion.key, (guidance, synthesis), labels);
+    let donors = donors(networks, guidance);
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let trajectory = Trajectory::new(&diffusion.schedule, spacing)?;
-        let context = GuidanceContext::new(
+        let mut context = GuidanceContext::new(
             diffusion.unet.as_ref(),
             needs_classifier.then_some(protected.network.as_ref()),
             pipeline.tensor::<4>(&unit.images()?),
             labels.to_vec(),
         )?;
+        if let Some(donors) = donors {
+            context = context.with_donors(&donors.donors);
+        }
         let prepared = guidance.prepare(&context)?;
         let start = Start {
             latent: pipeline.tensor::<4>(&*inversion.latent.get(pipeline)?),
@@ -102,11 +118,15 @@ pub fn synthesise(
             start,
             &mut |_| {},
         )?;
+        let (image, decoded) = match diffusion.first_stage.as_deref() {
+            Some(first_stage) => latent::decode(first_stage, made.image),
+            None => (made.image, Cost::default()),
+        };
         let mut output = Output {
-            cost: made.cost + context.cost(),
+            cost: made.cost + context.cost() + decoded,
             ..Output::default()
         };
-        output.arrays.insert("image".into(), array(made.image)?);
+        output.arrays.insert("image".into(), array(image)?);
         Ok(output)
     })?;
     Ok(Synthesis {
@@ -114,4 +134,30 @@ pub fn synthesise(
         image: Kept::new(STAGE, &key, output, "image")?,
         key,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mixed_in_is_part_of_the_key() {
+        let (inversion, guidance) = (Key::of(b"inversion"), GuidanceConfig::None {});
+        let key = |donors: Option<&Key>| {
+            let synthesis = &SynthesisConfig::default();
+            let depends_on = DependsOn {
+                inversion: &inversion,
+                guidance: &guidance,
+                synthesis,
+                labels: &[1, 2],
+                classifier: None,
+                donors,
+            };
+            Key::new(STAGE, VERSION, &depends_on)
+        };
+        let (one, other) = (Key::of(b"one"), Key::of(b"other"));
+        assert_ne!(key(Some(&one)), key(Some(&other)));
+        assert_ne!(key(Some(&one)), key(None));
+        assert_eq!(key(Some(&one)), key(Some(&one.clone())));
+    }
 }
