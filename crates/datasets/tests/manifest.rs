@@ -82,7 +82,10 @@ fn addresses_are_addresses() {
             Place::Npm(package) => package.contains('@'),
             Place::GoogleDriveFolder(id) => id.len() == 33,
             Place::Debian(package) => package.starts_with("dataset-"),
-            Place::ByHand(path) => path.ends_with(".tar"),
+            Place::ByHand(path) => {
+                let ending = Path::new(path).extension().and_then(|e| e.to_str());
+                ending.is_some_and(|ending| ["tar", "ckpt", "pth"].contains(&ending))
+            }
         };
         assert!(plausible, "{place}");
     }
