@@ -1,11 +1,12 @@
 //! The published networks at full size: synthetic weights are written under the published names and read again, and one
 //! step is run. Needs 12 GB of memory and of disk and some minutes, so it runs only when `DIFFGUARD_FULL_SIZE` is set:
 //!
-//! `DIFFGUARD_FULL_SIZE=1 cargo test --release --workspace --test full_size -- --nocapture --test-threads=1`
+//! `DIFFGUARD_FULL_SIZE=1 cargo test --release --workspace --test full_size -- --nocapture`
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -15,6 +16,12 @@ use diffguard_models::latent_diffusion::{self, LatentDiffusionConfig};
 use diffguard_models::memory;
 use diffguard_models::unet_guided::{self, GuidedUnetConfig};
 use diffguard_models::{FirstStage, NetworkSummary, NoisePredictor, Summary};
+
+/// Peaks are the whole process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn wanted(name: &str) -> bool {
     let wanted = std::env::var_os("DIFFGUARD_FULL_SIZE").is_some();
@@ -172,6 +179,7 @@ fn guided_256() {
     if !wanted("guided-diffusion U-Net") {
         return;
     }
+    let _alone = alone();
     let device = Device::flex();
     let config = GuidedUnetConfig::imagenet_256_unconditional();
     let (summary, map) = (config.summary().unwrap(), unet_guided::key_map());
@@ -190,6 +198,7 @@ fn latent_cin256_v2() {
     if !wanted("latent diffusion") {
         return;
     }
+    let _alone = alone();
     let device = Device::flex();
     let config = LatentDiffusionConfig::cin256_v2();
     let (summary, map) = (config.summary().unwrap(), latent_diffusion::key_map());
