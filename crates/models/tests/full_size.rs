@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -17,18 +18,26 @@ use diffguard_models::memory;
 use diffguard_models::unet_guided::{self, GuidedUnetConfig};
 use diffguard_models::{FirstStage, NetworkSummary, NoisePredictor, Summary};
 
-/// Peaks are the whole process's: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
+/// Whether the body of the test `name` is to run here. Peaks are a process's, and freed memory stays with it: each test
+/// that is asked for runs in a process of its own, one at a time.
 fn wanted(name: &str) -> bool {
-    let wanted = std::env::var_os("DIFFGUARD_FULL_SIZE").is_some();
-    if !wanted {
-        println!("SKIPPED: {name} at full size (set DIFFGUARD_FULL_SIZE to run it)");
+    static ALONE: Mutex<()> = Mutex::new(());
+    let asked = std::env::var_os("DIFFGUARD_FULL_SIZE");
+    if asked.as_deref() == Some("here".as_ref()) {
+        return true;
     }
-    wanted
+    if asked.is_none() {
+        println!("SKIPPED: {name} (set DIFFGUARD_FULL_SIZE to run it)");
+        return false;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = std::env::current_exe().expect("a path");
+    let status = Command::new(own)
+        .args([name, "--exact", "--nocapture"])
+        .env("DIFFGUARD_FULL_SIZE", "here")
+        .status();
+    assert!(status.expect("started").success(), "{name} failed");
+    false
 }
 
 /// Entry `i` of a tensor of `shape`: uniform around zero with variance `1 / fan_in`; norms around one.
@@ -176,10 +185,9 @@ fn assert_sane(image: Tensor<4>, shape: [usize; 4]) {
 
 #[test]
 fn guided_256() {
-    if !wanted("guided-diffusion U-Net") {
+    if !wanted("guided_256") {
         return;
     }
-    let _alone = alone();
     let device = Device::flex();
     let config = GuidedUnetConfig::imagenet_256_unconditional();
     let (summary, map) = (config.summary().unwrap(), unet_guided::key_map());
@@ -195,10 +203,9 @@ fn guided_256() {
 
 #[test]
 fn latent_cin256_v2() {
-    if !wanted("latent diffusion") {
+    if !wanted("latent_cin256_v2") {
         return;
     }
-    let _alone = alone();
     let device = Device::flex();
     let config = LatentDiffusionConfig::cin256_v2();
     let (summary, map) = (config.summary().unwrap(), latent_diffusion::key_map());
