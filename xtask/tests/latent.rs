@@ -1,12 +1,14 @@
 //! Latent experiments, records of checkpoints, and `--synthetic`, as users meet them.
 
+mod clone;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Output;
 
+use clone::{Clone, assert_fails, stderr};
 use diffguard_runner::outputs::Run;
-use tempfile::TempDir;
 
 /// A latent diffusion model for images of 28 pixels and eight classes, in no smaller size than `--synthetic` would make it.
 const RECORD: &str = r#"
@@ -102,33 +104,29 @@ of = ["ebo", "diffguard"]
 rule = "cascade"
 "#;
 
-/// A repository of its own with the tiny model's record.
-struct Clone(TempDir);
+/// A repository of its own with the tiny model's record, and data folders of its own.
+struct Latent(Clone);
 
-impl Clone {
+impl Latent {
     fn new(experiment: &str) -> Self {
-        let clone = Self(tempfile::tempdir().unwrap());
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let manifest = fs::read_to_string(repository.join("datasets.toml")).unwrap();
+        let clone = Clone::new(experiment);
+        let manifest = fs::read_to_string(clone.path("datasets.toml")).unwrap();
         fs::write(clone.path("datasets.toml"), manifest + CHECKPOINT).unwrap();
-        copy_folder(&repository.join("assets"), &clone.path("assets"));
-        for folder in ["assets/tiny", "experiments", "data/checkpoints", "cache"] {
+        for folder in ["assets/tiny", "data/checkpoints", "cache"] {
             fs::create_dir_all(clone.path(folder)).unwrap();
         }
         fs::write(clone.path("assets/tiny/ldm.toml"), RECORD).unwrap();
-        fs::write(clone.path("experiments/small.toml"), experiment).unwrap();
-        clone
+        Self(clone)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.path(name)
     }
 
     fn bench(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .args(["bench", "small", "--no-progress"])
+        self.0
+            .command(&["bench", "small", "--no-progress"])
             .args(arguments)
-            .current_dir(self.0.path())
             .env("DIFFGUARD_DATA", self.path("data"))
             .env("DIFFGUARD_CACHE", self.path("cache"))
             .output()
@@ -150,34 +148,8 @@ impl Clone {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => {
-                fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[track_caller]
-fn assert_fails(output: &Output, says: &[&str]) {
-    let text = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    for part in says {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
-
 /// Every score by column and sample.
-fn scores(clone: &Clone, out: &str) -> BTreeMap<String, Vec<f64>> {
+fn scores(clone: &Latent, out: &str) -> BTreeMap<String, Vec<f64>> {
     let scores = Run::read(&clone.path(out)).unwrap().scores;
     let columns = scores.methods().map(str::to_owned).collect::<Vec<_>>();
     columns
@@ -188,7 +160,7 @@ fn scores(clone: &Clone, out: &str) -> BTreeMap<String, Vec<f64>> {
 
 #[test]
 fn a_latent_experiment_from_end_to_end() {
-    let clone = Clone::new(EXPERIMENT);
+    let clone = Latent::new(EXPERIMENT);
     assert_fails(
         &clone.bench(&["--out", "none"]),
         &[
@@ -253,7 +225,7 @@ fn a_latent_experiment_from_end_to_end() {
 
 #[test]
 fn what_means_nothing_for_latents_is_refused() {
-    let clone = Clone::new(EXPERIMENT);
+    let clone = Latent::new(EXPERIMENT);
     clone.install();
     let refused = |change: [&str; 2], says: &[&str]| {
         assert!(EXPERIMENT.contains(change[0]));
@@ -290,7 +262,7 @@ fn what_means_nothing_for_latents_is_refused() {
 
 #[test]
 fn a_synthetic_run_is_stamped_everywhere() {
-    let clone = Clone::new(EXPERIMENT);
+    let clone = Latent::new(EXPERIMENT);
     clone.install();
     let out = clone.path("runs/small-synthetic");
     for (file, stamp) in [
@@ -347,7 +319,7 @@ inversion = "short"
 guidance = { kind = "classifier", scale = 3.0, crops = 2 }
 similarity = ["l2"]
 "#;
-    let clone = Clone::new(experiment);
+    let clone = Latent::new(experiment);
     let run = |out: &str| {
         let store = clone.path("store");
         let output = clone.bench(&["--out", out, "--store", store.to_str().unwrap()]);

@@ -3,7 +3,7 @@
 
 use crate::benchmark::{Benchmark, OodSet, Role, Source};
 use crate::hash::Fields;
-use crate::{Error, ImageSet, ImageShape, OUT_OF_DISTRIBUTION, Result, openood, quick};
+use crate::{ImageSet, ImageShape, OUT_OF_DISTRIBUTION, Result};
 
 /// What a benchmark looks like from outside.
 #[derive(Clone, Debug)]
@@ -22,16 +22,10 @@ pub(crate) struct Outline {
 ///
 /// # Errors
 ///
-/// [`Error::Unknown`] lists the names there are.
+/// [`Error::Unknown`](crate::Error::Unknown) lists the names there are.
 pub fn benchmark(name: &str, images: usize, fit: usize) -> Result<Benchmark> {
     let entry = crate::benchmark::entry(name)?;
-    let outline = match entry.name {
-        "quick" => quick::outline(),
-        other => openood::outline(other).ok_or_else(|| Error::Invalid {
-            what: format!("benchmark `{other}`"),
-            problem: "has no synthetic stand-in".into(),
-        })?,
-    };
+    let outline = (entry.outline)();
     let classes = outline.class_names.len();
     let set = |name: &str, images: usize, known: bool| {
         let label = |i: usize| match known {
@@ -117,6 +111,7 @@ fn generated(name: &str, shape: ImageShape, labels: Vec<i64>) -> Result<ImageSet
 mod tests {
     use super::*;
     use crate::benchmark::BENCHMARKS;
+    use crate::quick;
 
     #[test]
     fn every_benchmark_has_a_stand_in_of_its_size() {

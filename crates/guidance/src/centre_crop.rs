@@ -74,6 +74,14 @@ impl Classifier for CentreCrop {
         self.0.input_side()
     }
 
+    fn check_input(
+        &self,
+        [channels, height, width]: [usize; 3],
+    ) -> Result<(), diffguard_models::Error> {
+        let [height, width] = self.seen([height, width]);
+        self.0.check_input([channels, height, width])
+    }
+
     fn seen(&self, [height, width]: [usize; 2]) -> [usize; 2] {
         let side = self.input_side();
         [height.min(side), width.min(side)]
@@ -81,5 +89,26 @@ impl Classifier for CentreCrop {
 
     fn stage_activations(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
         self.0.stage_activations(self.crop(image))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use diffguard_models::vgg::Vgg16Config;
+
+    use super::*;
+
+    #[test]
+    fn images_that_the_classifier_refuses_are_refused() {
+        let classifier = Vgg16Config::new(10)
+            .with_input_side(64)
+            .init(&Device::flex());
+        let cropped = CentreCrop::new(Box::new(classifier));
+        assert!(cropped.check_input([3, 256, 256]).is_ok());
+        assert!(cropped.check_input([3, 64, 48]).is_ok());
+        // One channel where it takes three; fewer pixels than its poolings need.
+        assert!(cropped.check_input([1, 64, 64]).is_err());
+        assert!(cropped.check_input([3, 16, 64]).is_err());
     }
 }

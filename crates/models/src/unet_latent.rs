@@ -218,6 +218,10 @@ impl NoisePredictor for LabelledUnet {
             .narrow(1, 0, self.unet.in_channels)
     }
 
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.unet.check_input(shape)
+    }
+
     fn num_classes(&self) -> usize {
         self.unet.num_classes()
     }
@@ -277,6 +281,8 @@ mod tests {
         let labelled = plain.clone().labelled();
         // Two transformers on the way down, one in the middle, four on the way up; five classes and the null label.
         assert_eq!(counted::tokens() - before, 7 * 6);
+        assert!(labelled.check_input([3, 8, 8]).is_ok());
+        assert!(labelled.check_input([1, 8, 8]).is_err());
         let values: Vec<f32> = (0..3 * 3 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
         let x = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([3, 3, 8, 8]);
         for (t, labels) in [

@@ -204,47 +204,50 @@ fn on_validation(
     ))
 }
 
-/// Writes `cascade-sensitivity.csv`, `cascade-sensitivity.md` and a plot a cascade into `folder`; nothing for a run without
-/// cascades.
+/// Writes the reports of a run as `cascade-sensitivity.csv`, `cascade-sensitivity.md` and a plot a cascade into `folder`;
+/// nothing for a run without cascades. The run's stamp, where it has one, stands before every cascade's name.
 ///
 /// # Errors
-/// As [`reports`]; when a file cannot be written.
-pub fn write(run: &Run, folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut reports = reports(run)?;
-    let stamp = format!("{STAMP}: ");
-    if run.record.synthetic.is_some() {
-        for report in &mut reports {
-            report.row.insert_str(0, &stamp);
-        }
-    }
+/// When a file cannot be written.
+pub fn write(run: &Run, reports: &[CascadeReport], folder: &Path) -> Result<Vec<PathBuf>> {
     if reports.is_empty() {
         return Ok(Vec::new());
     }
+    let titles: Vec<String> = reports
+        .iter()
+        .map(|report| match run.record.synthetic {
+            Some(_) => format!("{STAMP}: {}", report.row),
+            None => report.row.clone(),
+        })
+        .collect();
     let mut written = Vec::new();
-    for (name, text) in [("csv", to_csv(&reports)), ("md", to_markdown(&reports))] {
+    let texts = [
+        ("csv", to_csv(&titles, reports)),
+        ("md", to_markdown(&titles, reports)),
+    ];
+    for (name, text) in texts {
         let path = folder.join(format!("cascade-sensitivity.{name}"));
         write_atomic(&path, text)?;
         written.push(path);
     }
-    for report in &reports {
-        let row = report.row.trim_start_matches(&stamp);
-        let path = folder.join(format!("cascade-sensitivity-{row}"));
-        written.extend(chart(report).write(path)?);
+    for (title, report) in titles.iter().zip(reports) {
+        let path = folder.join(format!("cascade-sensitivity-{}", report.row));
+        written.extend(chart(title, report).write(path)?);
     }
     Ok(written)
 }
 
 /// One line a cascade, quantile and test set; fractions.
-fn to_csv(reports: &[CascadeReport]) -> String {
+fn to_csv(titles: &[String], reports: &[CascadeReport]) -> String {
     let mut text = "cascade,set,role,trust_quantile,used,best_on_validation,validation_auroc,threshold,trusted_id,\
                     trusted_ood,auroc,fpr95,fpr95_ood_positive\n"
         .to_owned();
-    for report in reports {
+    for (title, report) in titles.iter().zip(reports) {
         for point in &report.points {
             let validation = point.validation_auroc.map(|auroc| auroc.to_string());
             for (role, set, found) in &point.sets {
                 let cells = [
-                    quoted(&report.row),
+                    quoted(title),
                     quoted(set),
                     role.name().to_owned(),
                     point.trust_quantile.to_string(),
@@ -275,10 +278,10 @@ fn quoted(name: &str) -> String {
 }
 
 /// A table a cascade, in percent.
-pub fn to_markdown(reports: &[CascadeReport]) -> String {
+fn to_markdown(titles: &[String], reports: &[CascadeReport]) -> String {
     let mut text = "# Trust quantiles of the cascades\n".to_owned();
-    for report in reports {
-        text += &format!("\n## {}\n\n", report.row);
+    for (title, report) in titles.iter().zip(reports) {
+        text += &format!("\n## {title}\n\n");
         text += &sheet(report).to_markdown();
     }
     text
@@ -355,7 +358,7 @@ fn sheet(report: &CascadeReport) -> Sheet {
     }
 }
 
-fn chart(report: &CascadeReport) -> LineChart {
+fn chart(title: &str, report: &CascadeReport) -> LineChart {
     let line = |label: &str, height: &dyn Fn(&Point) -> Option<f64>| LineSeries {
         label: label.to_owned(),
         points: report
@@ -383,7 +386,7 @@ fn chart(report: &CascadeReport) -> LineChart {
         .map(|point| format!("{}: {}", point.trust_quantile, point.marks()))
         .collect();
     LineChart {
-        title: format!("{} by trust quantile", report.row),
+        title: format!("{title} by trust quantile"),
         x_label: format!("trust quantile ({})", marks.join("; ")),
         y_label: "average AUROC".to_owned(),
         x_scale: Scale::Linear,
@@ -487,10 +490,11 @@ mod tests {
     #[test]
     fn the_table_marks_what_was_used() {
         let report = report(&cascade("trust_quantile = 0.25"), &scores()).unwrap();
-        let text = to_markdown(std::slice::from_ref(&report));
+        let title = [report.row.clone()];
+        let text = to_markdown(&title, std::slice::from_ref(&report));
         let line = text.lines().find(|line| line.contains("used")).unwrap();
         assert!(line.contains("0.25"), "{line}");
-        assert_eq!(to_csv(&[report]).lines().count(), 1 + 12 * 2);
+        assert_eq!(to_csv(&title, &[report]).lines().count(), 1 + 12 * 2);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The networks of an experiment, loaded from their weights records.
 
-mod images;
 mod recorded;
 
 use std::collections::BTreeMap;
@@ -13,7 +12,6 @@ use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
 use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::images::misfit;
 pub(crate) use self::recorded::Recorded;
 use crate::donors::LoadedDonors;
 use crate::experiment::{Experiment, base};
@@ -128,9 +126,17 @@ impl Networks {
     /// When the experiment has none.
     pub fn diffusion(&self, inversion: &str) -> Result<&LoadedDiffusion> {
         let own = self.diffusion_of.get(base(inversion));
-        own.or(self.diffusion.as_ref()).ok_or_else(|| {
-            Error::Setting("the experiment names no `diffusion` network, but needs one".into())
-        })
+        own.or(self.diffusion.as_ref()).ok_or_else(no_diffusion)
+    }
+
+    /// The diffusion network of an inversion, taken out.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn take_diffusion(&mut self, inversion: &str) -> Result<LoadedDiffusion> {
+        let own = self.diffusion_of.remove(base(inversion));
+        own.or_else(|| self.diffusion.take())
+            .ok_or_else(no_diffusion)
     }
 
     /// Every diffusion network.
@@ -160,6 +166,10 @@ impl Networks {
         let perceptual = self.perceptual.as_ref().filter(|_| needed)?;
         Some(&perceptual.sha256)
     }
+}
+
+fn no_diffusion() -> Error {
+    Error::Setting("the experiment names no `diffusion` network, but needs one".into())
 }
 
 /// A classifier by its record.

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::bench::candidate;
 use crate::donors::LoadedDonors;
-use crate::experiment::base;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
 use crate::published::Published;
@@ -90,10 +89,7 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         validation,
         mut networks,
     } = published;
-    let own = networks.diffusion_of.remove(base(&guard.inversion));
-    let diffusion = own.or(networks.diffusion).ok_or_else(|| {
-        Error::Setting("the run's experiment names no `diffusion` network".into())
-    })?;
+    let diffusion = networks.take_diffusion(&guard.inversion)?;
     let settings = Settings {
         schedule: diffusion.schedule_config,
         inversion: experiment.inversion[&guard.inversion].clone(),

@@ -28,6 +28,6 @@ fn the_committed_cascades_agree_with_their_metrics() {
         }
     }
     let out = tempfile::tempdir().unwrap();
-    let written = write(&run, out.path()).unwrap();
+    let written = write(&run, &reports, out.path()).unwrap();
     assert!(written.iter().all(|path| path.is_file()));
 }

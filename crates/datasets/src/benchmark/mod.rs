@@ -10,6 +10,7 @@ pub use self::any_set::AnySet;
 pub use self::open::{MEMORY_LIMIT, OpenBenchmark, OpenOodSet};
 use crate::fetch::{DataDirs, Found};
 use crate::manifest::Manifest;
+use crate::synthetic::Outline;
 use crate::{Error, ImageSet, Result, openood, quick};
 
 /// How far an out-of-distribution set is from the in-distribution classes.
@@ -125,7 +126,40 @@ pub struct BenchmarkEntry {
     pub datasets: &'static [&'static str],
     /// Finds its images.
     pub open: fn(&Shelf<'_>) -> Result<OpenBenchmark>,
+    /// What it looks like from outside.
+    pub(crate) outline: fn() -> Outline,
 }
+
+/// CIFAR-10 and the sets that both versions test against.
+const CIFAR10: &[&str] = &[
+    "cifar10",
+    "cifar100",
+    "tiny-imagenet",
+    "mnist",
+    "svhn",
+    "textures",
+    "places365",
+];
+
+/// ImageNet-1k and the sets that OpenOOD v1 tests against.
+const IMAGENET_V1: &[&str] = &[
+    "imagenet-1k-val",
+    "species",
+    "inaturalist",
+    "openimage-o",
+    "imagenet-o",
+    "textures",
+];
+
+/// Those of v1.5.
+const IMAGENET_V1_5: &[&str] = &[
+    "imagenet-1k-val",
+    "ssb-hard",
+    "ninco",
+    "inaturalist",
+    "textures",
+    "openimage-o",
+];
 
 /// Every benchmark, in the order of listings.
 pub const BENCHMARKS: &[BenchmarkEntry] = &[
@@ -134,86 +168,49 @@ pub const BENCHMARKS: &[BenchmarkEntry] = &[
         summary: "Fashion-MNIST, 8 classes; near: shirt, ankle-boot; far: mnist-10k. Comes with the repository",
         datasets: &[],
         open: |shelf| quick::load(shelf.assets).map(OpenBenchmark::from),
+        outline: quick::outline,
     },
     BenchmarkEntry {
         name: "cifar10-v1",
         summary: "CIFAR-10, OpenOOD v1 (the paper's); near: cifar100, tin; far: mnist, svhn, texture, places365",
-        datasets: &[
-            "cifar10",
-            "cifar100",
-            "tiny-imagenet",
-            "mnist",
-            "svhn",
-            "textures",
-            "places365",
-        ],
-        open: openood::cifar10_v1,
+        datasets: CIFAR10,
+        open: |shelf| openood::CIFAR10_V1.open(shelf),
+        outline: || openood::CIFAR10_V1.outline(),
     },
     BenchmarkEntry {
         name: "cifar10-v1.5",
         summary: "CIFAR-10, OpenOOD v1.5; the same sets, validated on images of tin that it does not test",
-        datasets: &[
-            "cifar10",
-            "cifar100",
-            "tiny-imagenet",
-            "mnist",
-            "svhn",
-            "textures",
-            "places365",
-        ],
-        open: openood::cifar10_v1_5,
+        datasets: CIFAR10,
+        open: |shelf| openood::CIFAR10_V1_5.open(shelf),
+        outline: || openood::CIFAR10_V1_5.outline(),
     },
     BenchmarkEntry {
         name: "imagenet-v1",
         summary: "ImageNet-1k, OpenOOD v1 (the paper's); near: species, inaturalist, openimage-o, imagenet-o; far: texture",
-        datasets: &[
-            "imagenet-1k-val",
-            "species",
-            "inaturalist",
-            "openimage-o",
-            "imagenet-o",
-            "textures",
-        ],
-        open: openood::imagenet_v1,
+        datasets: IMAGENET_V1,
+        open: |shelf| openood::IMAGENET_V1.open(shelf),
+        outline: || openood::IMAGENET_V1.outline(),
     },
     BenchmarkEntry {
         name: "imagenet-v1.5",
         summary: "ImageNet-1k, OpenOOD v1.5; near: ssb-hard, ninco; far: inaturalist, texture, openimage-o",
-        datasets: &[
-            "imagenet-1k-val",
-            "ssb-hard",
-            "ninco",
-            "inaturalist",
-            "textures",
-            "openimage-o",
-        ],
-        open: openood::imagenet_v1_5,
+        datasets: IMAGENET_V1_5,
+        open: |shelf| openood::IMAGENET_V1_5.open(shelf),
+        outline: || openood::IMAGENET_V1_5.outline(),
     },
     BenchmarkEntry {
         name: "imagenet-v1-256px",
         summary: "imagenet-v1 at 256 pixels, for diffusion models of that size; fits to half of the validation images",
-        datasets: &[
-            "imagenet-1k-val",
-            "species",
-            "inaturalist",
-            "openimage-o",
-            "imagenet-o",
-            "textures",
-        ],
-        open: openood::imagenet_v1_256,
+        datasets: IMAGENET_V1,
+        open: |shelf| openood::IMAGENET_V1_256.open(shelf),
+        outline: || openood::IMAGENET_V1_256.outline(),
     },
     BenchmarkEntry {
         name: "imagenet-v1.5-256px",
         summary: "imagenet-v1.5 at 256 pixels, likewise",
-        datasets: &[
-            "imagenet-1k-val",
-            "ssb-hard",
-            "ninco",
-            "inaturalist",
-            "textures",
-            "openimage-o",
-        ],
-        open: openood::imagenet_v1_5_256,
+        datasets: IMAGENET_V1_5,
+        open: |shelf| openood::IMAGENET_V1_5_256.open(shelf),
+        outline: || openood::IMAGENET_V1_5_256.outline(),
     },
 ];
 

@@ -16,65 +16,10 @@ use crate::lists::{Half, Lists};
 use crate::synthetic::Outline;
 use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist, quick};
-use splits::{
-    CIFAR10_V1, CIFAR10_V1_5, IMAGENET_V1, IMAGENET_V1_5, IMAGENET_V1_5_256, IMAGENET_V1_256,
-    Listed, Spec,
+use splits::Listed;
+pub(crate) use splits::{
+    CIFAR10_V1, CIFAR10_V1_5, IMAGENET_V1, IMAGENET_V1_5, IMAGENET_V1_5_256, IMAGENET_V1_256, Spec,
 };
-
-/// Opens `cifar10-v1`.
-///
-/// # Errors
-///
-/// [`Error::Missing`] where CIFAR-10 itself is not at hand; what reading the sets at hand meets.
-pub fn cifar10_v1(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    CIFAR10_V1.open(shelf)
-}
-
-/// Opens `cifar10-v1.5`. Errors as [`cifar10_v1`].
-#[allow(clippy::missing_errors_doc, reason = "told by reference")]
-pub fn cifar10_v1_5(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    CIFAR10_V1_5.open(shelf)
-}
-
-/// Opens `imagenet-v1`, which has no training images. Errors as [`cifar10_v1`].
-#[allow(clippy::missing_errors_doc, reason = "told by reference")]
-pub fn imagenet_v1(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    IMAGENET_V1.open(shelf)
-}
-
-/// Opens `imagenet-v1.5`, which has no training images. Errors as [`cifar10_v1`].
-#[allow(clippy::missing_errors_doc, reason = "told by reference")]
-pub fn imagenet_v1_5(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    IMAGENET_V1_5.open(shelf)
-}
-
-/// Opens `imagenet-v1-256px`. Errors as [`cifar10_v1`].
-#[allow(clippy::missing_errors_doc, reason = "told by reference")]
-pub fn imagenet_v1_256(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    IMAGENET_V1_256.open(shelf)
-}
-
-/// Opens `imagenet-v1.5-256px`. Errors as [`cifar10_v1`].
-#[allow(clippy::missing_errors_doc, reason = "told by reference")]
-pub fn imagenet_v1_5_256(shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
-    IMAGENET_V1_5_256.open(shelf)
-}
-
-/// What the benchmark of a name looks like from outside; `None` where it is none of OpenOOD's.
-pub(crate) fn outline(name: &str) -> Option<Outline> {
-    let specs = [
-        &CIFAR10_V1,
-        &CIFAR10_V1_5,
-        &IMAGENET_V1,
-        &IMAGENET_V1_5,
-        &IMAGENET_V1_256,
-        &IMAGENET_V1_5_256,
-    ];
-    specs
-        .into_iter()
-        .find(|spec| spec.name == name)
-        .map(Spec::outline)
-}
 
 /// The lists and archives that a benchmark has been opened from so far.
 struct Opening<'a> {
@@ -88,7 +33,12 @@ struct Opening<'a> {
 }
 
 impl Spec {
-    fn open(&self, shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
+    /// Finds its images.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] where its in-distribution images are not at hand; what reading the sets at hand meets.
+    pub(crate) fn open(&self, shelf: &Shelf<'_>) -> Result<OpenBenchmark> {
         let lists = Lists::open()?;
         let mut halves: BTreeMap<&str, Vec<Half>> = BTreeMap::new();
         for listed in self.every() {
@@ -148,7 +98,8 @@ impl Spec {
         })
     }
 
-    fn outline(&self) -> Outline {
+    /// What it looks like from outside.
+    pub(crate) fn outline(&self) -> Outline {
         let extras = ["fashion-mnist", "mnist-10k"].map(|name| (Role::Extra, name));
         let test = self.ood_test.iter().map(|(role, set)| (*role, set.name));
         Outline {

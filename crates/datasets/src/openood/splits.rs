@@ -5,7 +5,7 @@ use crate::cifar::CIFAR10_CLASSES;
 use crate::transforms::Preprocess;
 
 /// An image list and what it is for.
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// What tables call the set.
     pub name: &'static str,
     /// The data set of the manifest that has its images.
@@ -15,7 +15,7 @@ pub(super) struct Listed {
 }
 
 /// A benchmark as its lists tell it.
-pub(super) struct Spec {
+pub(crate) struct Spec {
     pub name: &'static str,
     pub classes: fn() -> Vec<String>,
     pub preprocess: Preprocess,
@@ -67,7 +67,7 @@ const CIFAR10: Spec = Spec {
     extras: true,
 };
 
-pub(super) const CIFAR10_V1: Spec = Spec {
+pub(crate) const CIFAR10_V1: Spec = Spec {
     name: "cifar10-v1",
     lists: "v1/cifar10",
     validation_lists: "v1/cifar10",
@@ -75,7 +75,7 @@ pub(super) const CIFAR10_V1: Spec = Spec {
     ..CIFAR10
 };
 
-pub(super) const CIFAR10_V1_5: Spec = Spec {
+pub(crate) const CIFAR10_V1_5: Spec = Spec {
     name: "cifar10-v1.5",
     lists: "v1.5/cifar10",
     validation_lists: "v1.5/cifar10",
@@ -83,7 +83,7 @@ pub(super) const CIFAR10_V1_5: Spec = Spec {
     ..CIFAR10
 };
 
-pub(super) const IMAGENET_V1: Spec = Spec {
+pub(crate) const IMAGENET_V1: Spec = Spec {
     name: "imagenet-v1",
     classes: imagenet_classes,
     preprocess: Preprocess::IMAGENET,
@@ -111,7 +111,7 @@ pub(super) const IMAGENET_V1: Spec = Spec {
 };
 
 /// Its validation lists are those of v1: OpenOOD v1.5 keeps them.
-pub(super) const IMAGENET_V1_5: Spec = Spec {
+pub(crate) const IMAGENET_V1_5: Spec = Spec {
     name: "imagenet-v1.5",
     lists: "v1.5/imagenet",
     ood_test: &[
@@ -131,7 +131,7 @@ pub(super) const IMAGENET_V1_5: Spec = Spec {
 };
 
 /// As diffusion models of 256 pixels see it; detectors fit to half of the validation images.
-pub(super) const IMAGENET_V1_256: Spec = Spec {
+pub(crate) const IMAGENET_V1_256: Spec = Spec {
     name: "imagenet-v1-256px",
     preprocess: Preprocess::IMAGENET_256,
     fit_to_validation: true,
@@ -139,7 +139,7 @@ pub(super) const IMAGENET_V1_256: Spec = Spec {
 };
 
 /// Likewise.
-pub(super) const IMAGENET_V1_5_256: Spec = Spec {
+pub(crate) const IMAGENET_V1_5_256: Spec = Spec {
     name: "imagenet-v1.5-256px",
     preprocess: Preprocess::IMAGENET_256,
     fit_to_validation: true,

@@ -3,6 +3,7 @@
 mod election;
 mod pictures;
 mod plan;
+mod units;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use diffguard_datasets::benchmark::OpenBenchmark;
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, Trajectory, latent};
+use diffguard_guidance::{Trajectory, latent};
 
 pub(crate) use self::election::candidate;
 pub use self::election::{Chosen, FAST_WITHIN};
@@ -19,25 +20,24 @@ use self::election::{elect, oracle};
 pub use self::pictures::Picture;
 use self::pictures::pictures;
 pub use self::plan::Plan;
+pub(crate) use self::units::Done;
+use self::units::{costs, invert_units, observe_units, run_guards, samples};
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
 use crate::donors::LoadedDonors;
-use crate::experiment::{Experiment, Guard, Reference};
+use crate::experiment::Experiment;
 use crate::lock::Lock;
-use crate::networks::{Networks, misfit};
+use crate::networks::Networks;
 use crate::outputs::{self, Run};
-use crate::parts::{Part, Split, Unit};
+use crate::parts::{Part, Split};
 use crate::perceptual::LoadedPerceptual;
 use crate::pipeline::{Account, Pipeline};
 use crate::progress::Progress;
 use crate::record::{BenchmarkRecord, Record, StageRecord, peak_memory_mib};
-use crate::scores::{Sample, Scores};
+use crate::scores::Scores;
 use crate::shard::{Shard, ShardRecord};
-use crate::spent::{GuardCost, Spent};
-use crate::stages::{
-    Compared, Encoded, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
-};
+use crate::spent::GuardCost;
 use crate::store::{Store, StorePlace};
 use crate::{Error, Result, Root, device, evaluate, synthetic};
 
@@ -91,33 +91,6 @@ struct Finished {
     pictures: Vec<Picture>,
     /// What each guard costs an image.
     costs: BTreeMap<String, GuardCost>,
-}
-
-/// A work unit of a part with all that its stages made.
-pub(crate) struct Done {
-    pub part: usize,
-    pub unit: Unit,
-    /// By classifier.
-    pub observed: Vec<Observed>,
-    /// By inversion name.
-    inverted: BTreeMap<String, Inversion>,
-    /// By the name of [`Guard::reconstruction`].
-    reconstructed: BTreeMap<String, Synthesis>,
-    /// By guard name.
-    synthesised: BTreeMap<String, Synthesis>,
-}
-
-impl Done {
-    fn new(part: usize, unit: Unit) -> Self {
-        Self {
-            part,
-            unit,
-            observed: Vec::new(),
-            inverted: BTreeMap::new(),
-            reconstructed: BTreeMap::new(),
-            synthesised: BTreeMap::new(),
-        }
-    }
 }
 
 /// Runs an experiment and writes its outputs; returns the directory they are in.
@@ -179,16 +152,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             name = format!("{} {name}", synthetic::STAMP);
             let folder = out.join("weights");
             let networks = synthetic::networks(&experiment, &root, &folder, &device, notes)?;
-            let opened = synthetic::benchmark(&experiment)?;
-            let (test, validation) = (experiment.limit, experiment.validation_limit);
-            (opened.limit(test, validation, experiment.seed), networks)
+            (synthetic::benchmark(&experiment)?, networks)
         }
         None => {
             let data = Data::new(&root, root.data())?;
             data.check_at_hand(&name, &experiment, &root)?;
             data.weights(&experiment, &root, missing, stop)?;
             let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
-            let benchmark = load_benchmark(&experiment, &data, missing, stop)?;
+            let benchmark = data.benchmark(&experiment.benchmark, missing, stop)?;
+            tell_left_out(&benchmark);
             let networks = Networks {
                 perceptual,
                 ..Networks::load(&experiment, &root, &device)?
@@ -196,6 +168,9 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             (benchmark, networks)
         }
     };
+    // Cut before anything is decoded.
+    let (test, validation) = (experiment.limit, experiment.validation_limit);
+    let benchmark = benchmark.limit(test, validation, experiment.seed);
     networks.donors = donors(&experiment, &benchmark, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);
@@ -298,19 +273,6 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     Ok(out)
 }
 
-/// The benchmark's validation sets cut to the validation limit, its test sets to the limit; nothing is decoded.
-fn load_benchmark(
-    experiment: &Experiment,
-    data: &Data,
-    missing: Missing,
-    stop: &AtomicBool,
-) -> Result<OpenBenchmark> {
-    let opened = data.benchmark(&experiment.benchmark, missing, stop)?;
-    tell_left_out(&opened);
-    let (test, validation) = (experiment.limit, experiment.validation_limit);
-    Ok(opened.limit(test, validation, experiment.seed))
-}
-
 /// The images that a guidance mixes in, where one does.
 fn donors(
     experiment: &Experiment,
@@ -336,10 +298,13 @@ fn check_fit(
         classifier.network.check_input(shape)?;
     }
     for diffusion in networks.diffusions() {
-        // What a latent network sees comes from its first stage, whose size is checked with its record.
-        if diffusion.first_stage.is_none() {
-            diffusion.unet.check_input(shape)?;
-        }
+        diffusion.network.check_images(shape).map_err(|error| {
+            Error::Setting(format!(
+                "the diffusion network {} does not fit the benchmark `{}`: {error} (ImageNet's benchmarks at 256 x 256 are \
+                 imagenet-v1-256px and imagenet-v1.5-256px)",
+                diffusion.provenance.record, benchmark.name
+            ))
+        })?;
     }
     for (name, config) in &experiment.inversion {
         let schedule = &networks.diffusion(name)?.schedule;
@@ -356,15 +321,6 @@ fn check_fit(
             latent::check(&guard.guidance, inversion, &guard.synthesis)
                 .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
-    }
-    for diffusion in networks.diffusions() {
-        let Some(misfit) = misfit(&diffusion.network, benchmark.id_test.shape()) else {
-            continue;
-        };
-        return Err(Error::Setting(format!(
-            "the diffusion network {} does not fit the benchmark `{}`: {misfit}",
-            diffusion.provenance.record, benchmark.name
-        )));
     }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
@@ -400,103 +356,6 @@ fn stages(pipeline: &Pipeline) -> BTreeMap<String, StageRecord> {
         .into_iter()
         .map(|(stage, account)| (stage.to_owned(), record(account)))
         .collect()
-}
-
-/// Every work unit of every part.
-fn work_units(experiment: &Experiment, parts: &[Part]) -> Vec<Done> {
-    parts
-        .iter()
-        .enumerate()
-        .flat_map(|(part, images)| {
-            images
-                .units(experiment.batch)
-                .into_iter()
-                .map(move |unit| (part, unit))
-        })
-        .map(|(part, unit)| Done::new(part, unit))
-        .collect()
-}
-
-/// What the classifiers say of the units.
-fn observe_units(
-    experiment: &Experiment,
-    networks: &Networks,
-    parts: &[Part],
-    units: &mut [Done],
-    pipeline: &Pipeline,
-) -> Result<()> {
-    pipeline.each(units, |done| {
-        // Baselines fit to what the classifiers that they watch say; the other ensemble members have no say there.
-        let fitted_only = parts[done.part].split == Split::Fit && !experiment.each_classifier;
-        let count = if fitted_only { 1 } else { usize::MAX };
-        for classifier in networks.classifiers.iter().take(count) {
-            let set = parts[done.part].set.name();
-            let what = format!("{} on {set}", classifier.provenance.name());
-            done.observed
-                .push(observe(pipeline, &what, &done.unit, classifier)?);
-        }
-        Ok(())
-    })?;
-    Ok(())
-}
-
-/// Latents of the units, and the unconditional reconstructions that guards compare with.
-fn invert_units(
-    experiment: &Experiment,
-    networks: &Networks,
-    parts: &[Part],
-    units: &mut [Done],
-    pipeline: &Pipeline,
-) -> Result<()> {
-    pipeline.each(units, |unit| {
-        let set = parts[unit.part].set.name();
-        // By the network's checksum; none of a network that works on images.
-        let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
-        for (inversion_name, config) in &experiment.inversion {
-            let diffusion = networks.diffusion(inversion_name)?;
-            let network = diffusion.provenance.sha256.as_str();
-            if !encoded.contains_key(network) {
-                encoded.insert(network, encode(pipeline, set, &unit.unit, diffusion)?);
-            }
-            let what = format!("{inversion_name} on {set}");
-            let mut inverted = invert(
-                pipeline,
-                &what,
-                &unit.unit,
-                networks,
-                encoded[network].as_ref(),
-                (inversion_name, config),
-            )?;
-            for guard in &experiment.guards {
-                let (name, synthesis) = guard.reconstruction();
-                let wanted = guard.reference.contains(&Reference::Reconstruction);
-                if !wanted
-                    || guard.inversion != *inversion_name
-                    || unit.reconstructed.contains_key(&name)
-                {
-                    continue;
-                }
-                let nothing = vec![-1; unit.unit.len()];
-                let what = format!("reconstruction on {set}");
-                let mut made = synthesise(
-                    pipeline,
-                    &what,
-                    &unit.unit,
-                    networks,
-                    (diffusion, &config.spacing),
-                    &inverted,
-                    (&GuidanceConfig::None {}, &synthesis),
-                    &nothing,
-                )?;
-                made.image.let_go();
-                unit.reconstructed.insert(name, made);
-            }
-            inverted.latent.let_go();
-            unit.inverted.insert(inversion_name.clone(), inverted);
-        }
-        Ok(())
-    })?;
-    Ok(())
 }
 
 /// The stages of one shard's units, up to the comparisons.
@@ -589,131 +448,4 @@ fn scores(
         pictures,
         costs,
     })
-}
-
-/// What each guard costs an image: its inversion and its synthesis.
-fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
-    let cost = |guard: &Guard| {
-        let of_unit = |done: &Done| {
-            let mut spent = Spent::default();
-            let stages = [
-                done.inverted.get(&guard.inversion).map(|made| made.spent),
-                done.synthesised.get(&guard.name).map(|made| made.spent),
-            ];
-            stages
-                .into_iter()
-                .flatten()
-                .for_each(|stage| spent += stage);
-            (spent, done.unit.len())
-        };
-        let units: Vec<_> = units.iter().map(of_unit).collect();
-        (guard.name.clone(), GuardCost::of(&units))
-    };
-    experiment.guards.iter().map(cost).collect()
-}
-
-fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
-    done.iter()
-        .flat_map(|unit| {
-            let part = &parts[unit.part];
-            let predictions = unit.observed[0].predictions();
-            predictions
-                .into_iter()
-                .enumerate()
-                .map(|(i, predicted)| Sample {
-                    split: part.split,
-                    set: part.set.name().to_owned(),
-                    id: part.set.ids()[unit.unit.first + i].clone(),
-                    label: part.set.labels()[unit.unit.first + i],
-                    predicted: predicted as i64,
-                })
-        })
-        .collect()
-}
-
-/// Synthesises and compares all units under some guards; the columns by name. All guards of a unit are run before the
-/// next one, so that they share what the networks say of its references.
-fn run_guards(
-    experiment: &Experiment,
-    guards: &[Guard],
-    networks: &Networks,
-    parts: &[Part],
-    units: &mut [Done],
-    pipeline: &Pipeline,
-) -> Result<Vec<(String, Vec<f64>)>> {
-    let compared = pipeline.each(units, |done| {
-        let set = parts[done.part].set.name();
-        let known = Known {
-            logits: &done.observed[0].logits.values,
-            classes: networks.protected().network.num_classes(),
-            truth: &done.unit.truth,
-            samples: &done.unit.samples,
-        };
-        // By the name of the reconstruction; the input has none.
-        let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
-        let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
-        for (place, guard) in guards.iter().enumerate() {
-            let labels = guard.label.choose(&known, experiment.seed)?;
-            let what = format!("{} on {set}", guard.name);
-            let mut made = synthesise(
-                pipeline,
-                &what,
-                &done.unit,
-                networks,
-                (
-                    networks.diffusion(&guard.inversion)?,
-                    &experiment.inversion[&guard.inversion].spacing,
-                ),
-                &done.inverted[&guard.inversion],
-                (&guard.guidance, &guard.synthesis),
-                &labels,
-            )?;
-            for reference in &guard.reference {
-                let name = match reference {
-                    Reference::Input => None,
-                    Reference::Reconstruction => Some(guard.reconstruction().0),
-                };
-                if !references.contains_key(&name) {
-                    let with = match &name {
-                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0])?,
-                        Some(name) => {
-                            Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
-                        }
-                    };
-                    references.insert(name.clone(), with);
-                }
-                let with = &references[&name];
-                let columns = compare(
-                    pipeline,
-                    &what,
-                    &done.unit,
-                    networks,
-                    with,
-                    &made,
-                    &guard.similarity,
-                )?;
-                compared.push((place, *reference, columns));
-            }
-            made.image.let_go();
-            synthesised.push((guard.name.clone(), made));
-        }
-        drop(references);
-        done.synthesised.extend(synthesised);
-        Ok(compared)
-    })?;
-    let mut columns: BTreeMap<(usize, Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
-    for (place, reference, unit) in compared.into_iter().flatten() {
-        for (similarity, values) in unit {
-            columns
-                .entry((place, reference, similarity))
-                .or_default()
-                .extend(values);
-        }
-    }
-    Ok(columns
-        .into_iter()
-        .map(|((place, reference, similarity), values)| {
-            (guards[place].column(reference, similarity), values)
-        })
-        .collect())
 }

@@ -3,9 +3,8 @@
 use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role};
 
-use super::Run;
-use crate::Result;
-use crate::cascade_sensitivity::{CascadeReport, Point, reports};
+use super::{Run, cost::average};
+use crate::cascade_sensitivity::{CascadeReport, Point};
 
 /// The share of the full run's cost that a cascade is to stay within.
 const AIM: f64 = 1.0 / 3.0;
@@ -16,20 +15,16 @@ const EQUAL: f64 = 0.0005;
 /// Rows a cascade: at the trust quantile of the run, at the highest one within a third of the cost, and at the lowest one
 /// that costs no FPR@95 on validation data.
 /// None where no cascade ends in one of DiffGuard's rows.
-///
-/// # Errors
-/// As [`reports`].
-pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Result<Option<Sheet>> {
+pub(super) fn sheet(run: &Run, rows: &[MetricRow], reports: &[CascadeReport]) -> Option<Sheet> {
     let mut lines = Vec::new();
     let mut roles: Vec<Role> = Vec::new();
-    let reports = reports(run)?;
     for role in [Role::Near, Role::Far] {
         let has = |point: &Point| point.mean(role, |_| 0.0).is_some();
         if reports.iter().any(|report| report.points.iter().any(has)) {
             roles.push(role);
         }
     }
-    for report in &reports {
+    for report in reports {
         let Some(full) = guard_of(run, &report.of[1])
             .and_then(|guard| run.record.costs.get(guard))
             .map(|cost| cost.unet_evaluations)
@@ -53,7 +48,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Result<Option<Sheet>> {
         }
     }
     if lines.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut columns = vec![
         Column::words("cascade"),
@@ -70,7 +65,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Result<Option<Sheet>> {
     columns.push(Column::numbers("U-Net evaluations an ID image", "always"));
     columns.extend(of_roles("FPR@95: cascade (always)"));
     columns.push(Column::words("a third or less at equal FPR@95"));
-    Ok(Some(Sheet {
+    Some(Sheet {
         title: String::new(),
         columns,
         lines,
@@ -85,7 +80,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Result<Option<Sheet>> {
              the deciding row alone; –: there is none"
                 .into(),
         ],
-    }))
+    })
 }
 
 /// The fewest runs of the diffusion model that cost no FPR@95 on validation data.
@@ -126,9 +121,12 @@ fn line(
     let mut equal = true;
     cells.extend(roles.iter().map(|role| {
         let cascade = point.mean(*role, |found| found.fpr95_id_positive);
-        let Some((cascade, always)) = cascade.zip(average(rows, &report.of[1], *role)) else {
+        let Some((cascade, always)) =
+            cascade.zip(average(rows, &report.of[1], *role, Metric::Fpr95))
+        else {
             return "–".to_owned();
         };
+        let always = always.value;
         equal &= cascade <= always + EQUAL;
         format!("{} ({})", percent(cascade), percent(always))
     }));
@@ -141,16 +139,6 @@ fn line(
     cells.push(reached.to_owned());
     let cells = cells.into_iter().map(|text| vec![Part::plain(text)]);
     Line::Row(cells.collect())
-}
-
-fn average(rows: &[MetricRow], method: &str, role: Role) -> Option<f64> {
-    let row = rows.iter().find(|row| {
-        row.method == method
-            && row.role == role
-            && row.set == MetricRow::AVERAGE
-            && row.metric == Metric::Fpr95
-    });
-    row.map(|row| row.value)
 }
 
 /// The guard that a row comes from; none for rows of detectors and fusions.

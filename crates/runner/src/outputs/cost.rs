@@ -32,7 +32,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
         .filter_map(|guard| {
             let cost = run.record.costs.get(&guard.name)?;
             let column = best_column(run, &guard.name)?;
-            let auroc = |role| match average(rows, &column, role) {
+            let auroc = |role| match average(rows, &column, role, Metric::Auroc) {
                 Some(row) => format!("{:.1}", 100.0 * row.value),
                 None => "–".to_owned(),
             };
@@ -69,16 +69,17 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
     }
 }
 
-/// The average AUROC of a row over the sets of a role.
+/// The average of a metric of a row over the sets of a role.
 pub(super) fn average<'a>(
     rows: &'a [MetricRow],
     method: &str,
     role: Role,
+    metric: Metric,
 ) -> Option<&'a MetricRow> {
     rows.iter().find(|row| {
         row.method == method
             && row.role == role
             && row.set == MetricRow::AVERAGE
-            && row.metric == Metric::Auroc
+            && row.metric == metric
     })
 }

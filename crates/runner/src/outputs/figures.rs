@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use diffguard_report::plots::{Figure as _, LineChart, LinePoint, LineSeries, Scale};
-use diffguard_report::{MetricRow, Role};
+use diffguard_report::{Metric, MetricRow, Role};
 
 use super::cost::average;
 use super::{Run, tables::best_column};
@@ -47,7 +47,7 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
                 Some(similarity) => Some(format!("diffguard-{}/{similarity}", cell.guard)),
                 None => best_column(run, &cell.guard),
             };
-            let found = column.and_then(|column| average(rows, &column, role));
+            let found = column.and_then(|column| average(rows, &column, role, Metric::Auroc));
             let (Some(x), Some(row)) = (x, found) else {
                 continue;
             };

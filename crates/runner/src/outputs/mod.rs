@@ -83,7 +83,8 @@ impl Run {
             &tables::main_groups(self),
             &[Metric::Auroc, Metric::Fpr95],
         )?;
-        let mut text = tables::markdown(self, &table, &rows)?;
+        let cascades = cascade_sensitivity::reports(self)?;
+        let mut text = tables::markdown(self, &table, &rows, &cascades)?;
         if let Some(row) = &self.record.configuration.against {
             let test = self.scores.only(Split::is_test)?;
             let paired = differences::differences(&test, row)?;
@@ -97,7 +98,7 @@ impl Run {
         }
         written.extend(plots::plots(self, &rows, folder)?);
         written.extend(figures::figures(self, &rows, folder)?);
-        written.extend(cascade_sensitivity::write(self, folder)?);
+        written.extend(cascade_sensitivity::write(self, &cascades, folder)?);
         Ok(Rebuilt { table, written })
     }
 

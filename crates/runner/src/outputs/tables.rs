@@ -5,6 +5,7 @@ use diffguard_report::{Metric, MetricRow};
 
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
+use crate::cascade_sensitivity::CascadeReport;
 use crate::parts::Split;
 use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
@@ -105,7 +106,12 @@ fn columns_of(run: &Run, guard: &str) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<String> {
+pub(super) fn markdown(
+    run: &Run,
+    main: &Table,
+    rows: &[MetricRow],
+    cascades: &[CascadeReport],
+) -> Result<String> {
     let experiment = &run.record.configuration;
     let mut text = format!("# {}\n\n", experiment.title);
     if let Some(reduced) = &run.record.synthetic {
@@ -163,7 +169,7 @@ pub(super) fn markdown(run: &Run, main: &Table, rows: &[MetricRow]) -> Result<St
     if !run.record.costs.is_empty() {
         text += "\n## Cost\n\n";
         text += &cost::sheet(run, rows).to_markdown();
-        if let Some(sheet) = cascade_cost::sheet(run, rows)? {
+        if let Some(sheet) = cascade_cost::sheet(run, rows, cascades) {
             text += "\n### In cascade mode\n\n";
             text += &sheet.to_markdown();
         }

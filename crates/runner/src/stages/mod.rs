@@ -1,5 +1,5 @@
-//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert, synthesise, compare. Each is a function from a work unit and
-//! the outputs before it to a stored output.
+//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert,
+//! synthesise, compare. Each is a function from a work unit and the outputs before it to a stored output.
 
 mod compare;
 mod encode;

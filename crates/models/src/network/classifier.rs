@@ -1,25 +1,20 @@
-//! Networks by name: a family and its configuration, as a training configuration or a weights record writes them.
-//! To add a family: one file, and its variant here.
+//! Classifiers by name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::same_images;
 use crate::checkpoint::{KeyMap, Source, load, open_verified};
 use crate::cifar_resnet::CifarResnetConfig;
-use crate::latent_diffusion::LatentDiffusionConfig;
-use crate::quick_unet::QuickUnetConfig;
 use crate::resnet18_32::Resnet18SmallConfig;
 use crate::resnet50::Resnet50Config;
-use crate::step::{self, Step};
-use crate::unet_ddim::DdimUnetConfig;
-use crate::unet_guided::GuidedUnetConfig;
-use crate::unet_iddpm::IddpmUnetConfig;
+use crate::step::Step;
 use crate::vgg::Vgg16Config;
 use crate::wide_resnet::WideResnetConfig;
-use crate::{Classifier, Error, FirstStage, NetworkSummary, NoisePredictor, Summary};
+use crate::{Classifier, Error, NetworkSummary, Summary};
 
 /// The classifier families: name, and one line on each.
 pub const CLASSIFIERS: [(&str, &str); 5] = [
@@ -147,10 +142,6 @@ fn seven() -> usize {
 
 fn vgg_hidden() -> usize {
     4096
-}
-
-fn twenty_eight() -> usize {
-    28
 }
 
 fn fifty_layers() -> [usize; 4] {
@@ -422,18 +413,11 @@ impl ClassifierNetwork {
     /// Names the layer, what it expects and what was found.
     pub fn check_images(&self, shape: [usize; 3]) -> Result<(), Error> {
         let side = self.input_side();
-        let expected = [self.channels(), side, side];
-        match shape == expected {
-            true => Ok(()),
-            false => Err(Error::Input {
-                layer: match self {
-                    Self::Vgg16 { .. } => "features.0",
-                    _ => "conv1",
-                },
-                expected: expected.to_vec(),
-                found: shape.to_vec(),
-            }),
-        }
+        let layer = match self {
+            Self::Vgg16 { .. } => "features.0",
+            _ => "conv1",
+        };
+        same_images(layer, [self.channels(), side, side], shape)
     }
 
     /// Loads weights that this program wrote, for inference (frozen, outside autodiff).
@@ -479,240 +463,5 @@ impl ClassifierTask for Load<'_> {
     fn run<M: Module + Classifier + 'static>(self, init: impl Fn(&Device) -> M) -> Self::Output {
         let module = load(init(self.device), self.source, self.map)?;
         Ok(Box::new(module.valid()))
-    }
-}
-
-/// A diffusion network's family and size.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "family", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum DiffusionNetwork {
-    /// [`crate::quick_unet`].
-    QuickUnet {
-        /// Side of the images it is trained on.
-        #[serde(default = "twenty_eight")]
-        image_size: usize,
-        /// Channels of the image.
-        image_channels: usize,
-        /// Classes, the null label not counted.
-        num_classes: usize,
-        /// Side of the squares folded into channels.
-        patch: usize,
-        /// Channels at the upper resolution.
-        channels: usize,
-        /// Residual blocks a resolution and direction.
-        blocks: usize,
-        /// Attention heads.
-        heads: usize,
-        /// Groups of every norm.
-        groups: usize,
-    },
-    /// [`crate::unet_guided`].
-    GuidedUnet(GuidedUnetConfig),
-    /// [`crate::unet_ddim`].
-    DdimUnet(DdimUnetConfig),
-    /// [`crate::unet_iddpm`].
-    IddpmUnet(IddpmUnetConfig),
-    /// [`crate::latent_diffusion`].
-    LatentDiffusion(LatentDiffusionConfig),
-}
-
-/// The configuration of each family.
-enum DiffusionConfig<'a> {
-    QuickUnet(QuickUnetConfig),
-    GuidedUnet(&'a GuidedUnetConfig),
-    DdimUnet(&'a DdimUnetConfig),
-    IddpmUnet(&'a IddpmUnetConfig),
-    LatentDiffusion(&'a LatentDiffusionConfig),
-}
-
-impl DiffusionNetwork {
-    /// The family's own configuration.
-    fn config(&self) -> DiffusionConfig<'_> {
-        match self {
-            Self::QuickUnet {
-                image_size,
-                image_channels,
-                num_classes,
-                patch,
-                channels,
-                blocks,
-                heads,
-                groups,
-            } => DiffusionConfig::QuickUnet(
-                QuickUnetConfig::new(*num_classes)
-                    .with_image_size(*image_size)
-                    .with_image_channels(*image_channels)
-                    .with_patch(*patch)
-                    .with_channels(*channels)
-                    .with_blocks(*blocks)
-                    .with_heads(*heads)
-                    .with_groups(*groups),
-            ),
-            Self::GuidedUnet(config) => DiffusionConfig::GuidedUnet(config),
-            Self::DdimUnet(config) => DiffusionConfig::DdimUnet(config),
-            Self::IddpmUnet(config) => DiffusionConfig::IddpmUnet(config),
-            Self::LatentDiffusion(config) => DiffusionConfig::LatentDiffusion(config),
-        }
-    }
-
-    /// The quick U-Net of this description; `None` when it is of another family.
-    pub fn quick_unet(&self) -> Option<QuickUnetConfig> {
-        match self.config() {
-            DiffusionConfig::QuickUnet(config) => Some(config),
-            _ => None,
-        }
-    }
-
-    /// What the network costs, for images of the size that it was trained on.
-    ///
-    /// # Errors
-    /// As [`Summary::summary`].
-    pub fn summary(&self) -> Result<NetworkSummary, Error> {
-        match self.config() {
-            DiffusionConfig::QuickUnet(config) => config.summary(),
-            DiffusionConfig::GuidedUnet(config) => config.summary(),
-            DiffusionConfig::DdimUnet(config) => config.summary(),
-            DiffusionConfig::IddpmUnet(config) => config.summary(),
-            DiffusionConfig::LatentDiffusion(config) => config.summary(),
-        }
-    }
-
-    /// Shape `[channel, height, width]` of what the network predicts the noise in: images of the size that it was
-    /// trained on, latent images of a latent diffusion model.
-    pub fn input_shape(&self) -> [usize; 3] {
-        let (channels, side) = match self.config() {
-            DiffusionConfig::QuickUnet(config) => (config.image_channels, config.image_size),
-            DiffusionConfig::GuidedUnet(config) => (config.in_channels, config.image_size),
-            DiffusionConfig::DdimUnet(config) => (config.in_channels, config.image_size),
-            DiffusionConfig::IddpmUnet(config) => (config.in_channels, config.image_size),
-            DiffusionConfig::LatentDiffusion(config) => {
-                (config.unet.in_channels, config.unet.image_size)
-            }
-        };
-        [channels, side, side]
-    }
-
-    /// One prediction of a network of this description, measured.
-    pub fn step(&self, network: &dyn NoisePredictor, device: &Device) -> Step {
-        let [channels, side, _] = self.input_shape();
-        step::noise_predictor(network, channels, side, device)
-    }
-
-    /// The table from the names of the family's published files; the quick U-Net's are our own.
-    pub fn key_map(&self) -> KeyMap {
-        match self {
-            Self::QuickUnet { .. } => KeyMap::native(),
-            Self::GuidedUnet(_) => crate::unet_guided::key_map(),
-            Self::DdimUnet(_) => crate::unet_ddim::key_map(),
-            Self::IddpmUnet(_) => crate::unet_iddpm::key_map(),
-            Self::LatentDiffusion(_) => crate::unet_latent::key_map(),
-        }
-    }
-
-    /// Loads weights under the names of [`key_map`](Self::key_map), for inference (outside autodiff). Of a latent
-    /// diffusion model this is the noise predictor in latent space; see [`load_first_stage`](Self::load_first_stage).
-    ///
-    /// # Errors
-    /// As [`open_verified`] and [`load`]; [`Error::Configuration`] for a network that cannot be built.
-    pub fn load(
-        &self,
-        path: &Path,
-        sha256: Option<&str>,
-        device: &Device,
-    ) -> Result<Box<dyn NoisePredictor>, Error> {
-        self.load_from(&open_verified(path, sha256)?, &self.key_map(), device)
-    }
-
-    /// Loads the weights of an opened file, for inference (outside autodiff).
-    ///
-    /// # Errors
-    /// As [`load`]; [`Error::Configuration`] for a network that cannot be built.
-    pub fn load_from(
-        &self,
-        source: &Source,
-        map: &KeyMap,
-        device: &Device,
-    ) -> Result<Box<dyn NoisePredictor>, Error> {
-        fn filled<M: Module + NoisePredictor + 'static>(
-            network: M,
-            source: &Source,
-            map: &KeyMap,
-        ) -> Result<Box<dyn NoisePredictor>, Error> {
-            Ok(Box::new(load(network, source, map)?.valid()))
-        }
-        match self.config() {
-            DiffusionConfig::QuickUnet(config) => filled(config.init(device), source, map),
-            DiffusionConfig::GuidedUnet(config) => filled(config.init(device)?, source, map),
-            DiffusionConfig::DdimUnet(config) => filled(config.init(device)?, source, map),
-            DiffusionConfig::IddpmUnet(config) => filled(config.init(device)?, source, map),
-            DiffusionConfig::LatentDiffusion(config) => {
-                let network = load(config.unet.init(device)?, source, map)?;
-                Ok(Box::new(network.valid().labelled()))
-            }
-        }
-    }
-
-    /// Loads the first stage of a latent diffusion model from the model's own file; `None` for a network that works
-    /// on images.
-    ///
-    /// # Errors
-    /// As [`load_from`](Self::load_from).
-    pub fn load_first_stage(
-        &self,
-        source: &Source,
-        device: &Device,
-    ) -> Result<Option<Box<dyn FirstStage>>, Error> {
-        let Self::LatentDiffusion(config) = self else {
-            return Ok(None);
-        };
-        let map = crate::latent_diffusion::first_stage_key_map();
-        let network = load(config.first_stage.init(device)?, source, &map)?;
-        Ok(Some(Box::new(network.valid())))
-    }
-}
-
-/// The record that training writes beside each weights file (`NAME.toml` beside `NAME.safetensors`).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WeightsRecord<Network> {
-    /// Name of the weights file, beside the record.
-    pub file: String,
-    /// SHA-256 of the weights file.
-    pub sha256: String,
-    /// Day on which the training ended, `YYYY-MM-DD`.
-    pub date: String,
-    /// Stored numbers: parameters and running statistics.
-    pub parameters: usize,
-    /// Images seen in training.
-    pub images: usize,
-    /// Wall-clock hours of training.
-    pub hours: f64,
-    /// What was measured at the end, by name (`val_accuracy`, `val_loss`…).
-    pub measured: std::collections::BTreeMap<String, f64>,
-    /// The network.
-    pub network: Network,
-    /// The training configuration, as it was read.
-    pub training: toml::Table,
-}
-
-impl<Network: serde::de::DeserializeOwned> WeightsRecord<Network> {
-    /// Reads a record.
-    ///
-    /// # Errors
-    /// [`Error::Read`] and [`Error::Record`], which name the file.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error| Error::Record {
-            path: path.to_owned(),
-            what: error.to_string(),
-        })
-    }
-
-    /// Path of the weights file of a record at `record`.
-    pub fn weights_path(&self, record: &Path) -> PathBuf {
-        record.with_file_name(&self.file)
     }
 }

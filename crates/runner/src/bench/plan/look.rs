@@ -1,0 +1,290 @@
+//! Which settings there are, and what of them is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use diffguard_guidance::{GuidanceConfig, Known, LabelSource};
+use diffguard_ood::detectors::{self, Need, Odin};
+use rayon::prelude::*;
+
+use super::Bench;
+use super::setting::{Of, Setting, Where};
+use crate::Result;
+use crate::bench::units::Done;
+use crate::experiment::{Guard, Reference, Tune};
+use crate::parts::Split;
+use crate::pipeline::Pipeline;
+use crate::stages::{
+    COMPARE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, compare_key, encode_key,
+    invert_key, observe_key, perturb_key, synthesise_key,
+};
+use crate::store::{Array, Key};
+
+/// Stored outputs of a setting that are read for its rate.
+const SAMPLES: usize = 4;
+
+/// What is known of a setting in a work unit.
+#[derive(Default)]
+struct Seen {
+    images: u64,
+    stored: u64,
+    sample: Option<(Key, usize)>,
+}
+
+impl Seen {
+    fn add(&mut self, images: usize, key: Option<&Key>) {
+        self.images += images as u64;
+        if let Some(key) = key {
+            self.stored += images as u64;
+            self.sample = Some((key.clone(), images));
+        }
+    }
+}
+
+/// Stages of the run by name, and the keys of what they have stored.
+type Stored = BTreeMap<&'static str, HashSet<String>>;
+
+impl Bench<'_> {
+    /// Every stage under every setting, each after what it depends on.
+    pub(super) fn settings(&self) -> Result<Vec<Setting>> {
+        let (experiment, classifiers) = (self.experiment, &self.networks.classifiers);
+        let mut settings: Vec<Setting> = classifiers
+            .iter()
+            .enumerate()
+            .map(|(i, classifier)| {
+                Setting::new(Of::Observe(i), OBSERVE, classifier.provenance.name())
+            })
+            .collect();
+        for (i, classifier) in classifiers.iter().enumerate() {
+            if i > 0 && !experiment.each_classifier {
+                break;
+            }
+            for choice in &experiment.detectors {
+                let entry = detectors::entry(&choice.name)?;
+                if !entry.needs.contains(&Need::Perturbed) {
+                    continue;
+                }
+                let name = format!("{} at {}", choice.row(), classifier.provenance.name());
+                let grid = match &choice.tune {
+                    None | Some(Tune::Switch(false)) => {
+                        let steps = vec![Odin::read(choice.parameters.clone())?];
+                        let of = Of::Perturb(i, steps, Where::Both);
+                        settings.push(Setting::new(of, PERTURB, name));
+                        continue;
+                    }
+                    Some(Tune::Switch(true)) => None,
+                    Some(Tune::Grid(grid)) => Some(grid),
+                };
+                let (_, tables) = entry.candidates(&choice.parameters, grid)?;
+                let steps = tables
+                    .into_iter()
+                    .map(Odin::read)
+                    .collect::<Result<Vec<_>, _>>()?;
+                let tried = format!("{name}, {} steps on validation", steps.len());
+                let of = Of::Perturb(i, steps.clone(), Where::Validation);
+                settings.push(Setting::new(of, PERTURB, tried));
+                let of = Of::Perturb(i, steps, Where::Test);
+                settings.push(Setting::new(
+                    of,
+                    PERTURB,
+                    format!("{name}, the chosen step"),
+                ));
+            }
+        }
+        let mut encoding = BTreeSet::new();
+        for name in experiment.inversion.keys() {
+            let diffusion = self.networks.diffusion(name)?;
+            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+                let shown = diffusion.provenance.name();
+                settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
+            }
+        }
+        for name in experiment.inversion.keys() {
+            settings.push(Setting::new(Of::Invert(name.clone()), INVERT, name));
+        }
+        let mut known = BTreeSet::new();
+        for (i, guard) in experiment.guards.iter().enumerate() {
+            let (name, _) = guard.reconstruction();
+            if guard.reference.contains(&Reference::Reconstruction) && known.insert(name.clone()) {
+                let shown = format!("reconstruction of {}", guard.inversion);
+                settings.push(Setting::new(Of::Reconstruct(name, i), SYNTHESISE, shown));
+            }
+        }
+        for (i, guard) in experiment.guards.iter().enumerate() {
+            settings.push(Setting::new(Of::Synthesise(i), SYNTHESISE, &guard.name));
+        }
+        for (i, guard) in experiment.guards.iter().enumerate() {
+            settings.push(Setting::new(Of::Compare(i), COMPARE, &guard.name));
+        }
+        if let Some(headline) = &experiment.headline
+            && headline.oracle
+        {
+            for (i, guard) in experiment.guards.iter().enumerate() {
+                let names = headline.guards.as_ref();
+                let stands = names.is_none_or(|names| names.contains(&guard.name));
+                if stands && guard.label == LabelSource::Predicted {
+                    let shown = "the elected guard under oracle labels";
+                    settings.push(Setting::new(Of::Oracle(i), SYNTHESISE, shown));
+                }
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Counts what the settings have to do on `units`, and what of it is stored.
+    pub(super) fn look(
+        &self,
+        units: &[Done],
+        pipeline: &Pipeline,
+        settings: &mut [Setting],
+    ) -> Result<()> {
+        let mut stored = Stored::new();
+        for stage in STAGES {
+            let keys = match pipeline.force {
+                true => HashSet::new(),
+                false => pipeline.store.keys(stage)?,
+            };
+            stored.insert(stage, keys);
+        }
+        let seen = units
+            .par_iter()
+            .map(|done| self.look_at(done, pipeline, &stored, settings))
+            .collect::<Result<Vec<_>>>()?;
+        for seen in seen {
+            for (setting, seen) in settings.iter_mut().zip(seen) {
+                setting.images += seen.images;
+                setting.stored += seen.stored;
+                if setting.samples.len() < SAMPLES {
+                    setting.samples.extend(seen.sample);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(
+        &self,
+        done: &Done,
+        pipeline: &Pipeline,
+        stored: &Stored,
+        settings: &[Setting],
+    ) -> Result<Vec<Seen>> {
+        let (experiment, networks, unit) = (self.experiment, self.networks, &done.unit);
+        let split = self.parts[done.part].split;
+        let (images, guards) = (unit.len(), &experiment.guards);
+        let is_stored = |stage: &str, key: &Key| {
+            let keys = stored.get(stage);
+            keys.is_some_and(|keys| keys.contains(key.as_str()))
+        };
+        let mut logits: Option<Array> = None;
+        let mut inverted: BTreeMap<&str, Key> = BTreeMap::new();
+        // Where they are stored.
+        let mut reconstructed: BTreeMap<&str, Key> = BTreeMap::new();
+        let mut synthesised: BTreeMap<usize, Key> = BTreeMap::new();
+        let mut all = Vec::new();
+        for setting in settings {
+            let mut seen = Seen::default();
+            // What may be stored under any of these keys: none where a key is not known yet.
+            let mut count = |stage: &str, keys: &[Key]| -> Option<Key> {
+                let key = keys.iter().find(|key| is_stored(stage, key)).cloned();
+                seen.add(images, key.as_ref());
+                key
+            };
+            let synthesis = |guard: &Guard, label: LabelSource| -> Result<Vec<Key>> {
+                let (Some(logits), Some(inversion)) =
+                    (&logits, inverted.get(guard.inversion.as_str()))
+                else {
+                    return Ok(Vec::new());
+                };
+                let known = Known {
+                    logits: &logits.values,
+                    classes: networks.protected().network.num_classes(),
+                    truth: &unit.truth,
+                    samples: &unit.samples,
+                };
+                let labels = label.choose(&known, experiment.seed)?;
+                let how = (&guard.guidance, &guard.synthesis);
+                Ok(vec![synthesise_key(networks, inversion, how, &labels)])
+            };
+            match &setting.of {
+                Of::Observe(i) => {
+                    let fitted_only = split == Split::Fit && !experiment.each_classifier;
+                    if !fitted_only || *i == 0 {
+                        let key = observe_key(pipeline, unit, &networks.classifiers[*i])?;
+                        let found = count(OBSERVE, &[key]);
+                        if let (0, Some(key)) = (*i, found)
+                            && split != Split::Fit
+                        {
+                            let output = pipeline.store.get(OBSERVE, &key)?;
+                            logits = output.and_then(|mut output| output.arrays.remove("logits"));
+                        }
+                    }
+                }
+                _ if split == Split::Fit => {}
+                Of::Perturb(i, steps, place) => {
+                    let validation = matches!(split, Split::IdVal | Split::OodVal);
+                    let here = match place {
+                        Where::Validation => validation,
+                        Where::Test => !validation,
+                        Where::Both => true,
+                    };
+                    let key = |step| perturb_key(pipeline, unit, &networks.classifiers[*i], step);
+                    let keys = steps.iter().map(key).collect::<Result<Vec<_>>>()?;
+                    match (here, place) {
+                        (false, _) => {}
+                        (true, Where::Validation) => keys.iter().for_each(|key| {
+                            count(PERTURB, std::slice::from_ref(key));
+                        }),
+                        (true, _) => {
+                            count(PERTURB, &keys);
+                        }
+                    }
+                }
+                Of::Encode(name) => {
+                    let key = encode_key(pipeline, unit, networks.diffusion(name)?)?;
+                    count(ENCODE, key.as_slice());
+                }
+                Of::Invert(name) => {
+                    let encoded = encode_key(pipeline, unit, networks.diffusion(name)?)?;
+                    let config = (name.as_str(), &experiment.inversion[name]);
+                    let key = invert_key(pipeline, unit, networks, encoded.as_ref(), config)?;
+                    count(INVERT, std::slice::from_ref(&key));
+                    inverted.insert(name, key);
+                }
+                Of::Reconstruct(name, guard) => {
+                    let nothing = vec![-1; images];
+                    let how = (&GuidanceConfig::None {}, &guards[*guard].reconstruction().1);
+                    let inversion = inverted.get(guards[*guard].inversion.as_str());
+                    let key = inversion.map(|key| synthesise_key(networks, key, how, &nothing));
+                    count(SYNTHESISE, key.as_slice());
+                    reconstructed.extend(key.map(|key| (name.as_str(), key)));
+                }
+                Of::Synthesise(guard) => {
+                    let keys = synthesis(&guards[*guard], guards[*guard].label)?;
+                    count(SYNTHESISE, &keys);
+                    synthesised.extend(keys.into_iter().map(|key| (*guard, key)));
+                }
+                Of::Compare(place) => {
+                    let guard = &guards[*place];
+                    for reference in &guard.reference {
+                        let with = match reference {
+                            Reference::Input => Some(unit.key()?),
+                            Reference::Reconstruction => {
+                                reconstructed.get(guard.reconstruction().0.as_str())
+                            }
+                        };
+                        let keys = synthesised.get(place).zip(with).map(|(made, with)| {
+                            compare_key(pipeline, networks, made, with, &guard.similarity)
+                        });
+                        count(COMPARE, keys.as_slice());
+                    }
+                }
+                Of::Oracle(guard) => {
+                    let keys = synthesis(&guards[*guard], LabelSource::Oracle)?;
+                    count(SYNTHESISE, &keys);
+                }
+            }
+            all.push(seen);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,129 @@
+//! A few images through every setting that has no rate yet.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Bench;
+use super::setting::{Of, Rate, Setting, mean};
+use crate::Result;
+use crate::bench::units::{Done, invert_units, observe_units, run_guards};
+use crate::experiment::Experiment;
+use crate::parts::Split;
+use crate::pipeline::Pipeline;
+use crate::stages::perturb;
+
+/// Images of a worker in the probe at most.
+const PROBE_IMAGES: u64 = 8;
+
+/// One image is probed for so many that have to be computed.
+const PROBE_SHARE: u64 = 100;
+
+/// No setting is begun by a probe that took this long; its rate is taken from the others.
+const PROBE_TIME: Duration = Duration::from_secs(20);
+
+impl Bench<'_> {
+    /// Runs a few images through every setting that has something to compute and no rate yet; how many images, and how
+    /// long it took. Settings that are not reached in time get the mean rate of their stage.
+    pub(super) fn probe(
+        &self,
+        pipeline: &Pipeline,
+        settings: &mut [Setting],
+    ) -> Result<Option<(usize, Duration)>> {
+        let unknown = |setting: &Setting| {
+            setting.missing() > 0 && setting.rate.is_none() && !matches!(setting.of, Of::Oracle(_))
+        };
+        let Some(most) = settings
+            .iter()
+            .filter(|it| unknown(it))
+            .map(Setting::missing)
+            .max()
+        else {
+            return Ok(None);
+        };
+        let Some(part) = self.parts.iter().position(|it| it.split == Split::IdTest) else {
+            return Ok(None);
+        };
+        let begun = Instant::now();
+        let each = (most / PROBE_SHARE).clamp(1, PROBE_IMAGES) as usize;
+        let each = each.min(self.experiment.batch);
+        // As many units side by side as in the run: they get into each other's way there too.
+        let mut units: Vec<Done> = self.parts[part]
+            .units(each)
+            .into_iter()
+            .take(rayon::current_num_threads())
+            .map(|unit| Done::new(part, unit))
+            .collect();
+        let images = units.iter().map(|done| done.unit.len()).sum();
+        let wanted: Vec<Of> = settings
+            .iter()
+            .filter(|it| unknown(it))
+            .map(|it| it.of.clone())
+            .collect();
+        let scratch = pipeline.scratch();
+        self.try_out(&wanted, &mut units, &scratch, begun)?;
+
+        let mut tried = self.settings()?;
+        self.look(&units, &scratch, &mut tried)?;
+        for (setting, tried) in settings.iter_mut().zip(&tried) {
+            if setting.rate.is_none() {
+                setting.rate = tried.measured(&scratch.store, "probe")?;
+            }
+        }
+        let means: Vec<Option<Rate>> = settings.iter().map(|it| mean(it, settings)).collect();
+        for (setting, mean) in settings.iter_mut().zip(means) {
+            if !matches!(setting.of, Of::Oracle(_)) {
+                setting.rate = setting.rate.or(mean);
+            }
+        }
+        Ok(Some((images, begun.elapsed())))
+    }
+
+    /// Runs what is `wanted`, and what it depends on, into the store of `scratch`.
+    fn try_out(
+        &self,
+        wanted: &[Of],
+        units: &mut [Done],
+        scratch: &Pipeline,
+        begun: Instant,
+    ) -> Result<()> {
+        let (experiment, networks, parts) = (self.experiment, self.networks, self.parts);
+        observe_units(experiment, networks, parts, units, scratch)?;
+        for of in wanted {
+            if let Of::Perturb(i, steps, _) = of
+                && let Some(step) = steps.first()
+            {
+                scratch.each(units, |done| {
+                    let classifier = &networks.classifiers[*i];
+                    perturb(scratch, "probe", &done.unit, classifier, step).map(|_| ())
+                })?;
+            }
+        }
+        for (name, inversion) in &experiment.inversion {
+            let needs = |of: &Of| match of {
+                Of::Encode(wanted) | Of::Invert(wanted) => wanted == name,
+                Of::Reconstruct(_, guard) | Of::Synthesise(guard) | Of::Compare(guard) => {
+                    experiment.guards[*guard].inversion == *name
+                }
+                Of::Observe(_) | Of::Perturb(..) | Of::Oracle(_) => false,
+            };
+            if begun.elapsed() > PROBE_TIME || !wanted.iter().any(needs) {
+                continue;
+            }
+            // Guards come in only for the reconstructions that they are compared with.
+            let alone = Experiment {
+                inversion: BTreeMap::from([(name.clone(), inversion.clone())]),
+                ..experiment.clone()
+            };
+            invert_units(&alone, networks, parts, units, scratch)?;
+            for (place, guard) in experiment.guards.iter().enumerate() {
+                let asked = [Of::Synthesise(place), Of::Compare(place)];
+                let asked = asked.iter().any(|of| wanted.contains(of));
+                if guard.inversion == *name && asked && begun.elapsed() <= PROBE_TIME {
+                    let guard = std::slice::from_ref(guard);
+                    run_guards(&alone, guard, networks, parts, units, scratch)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

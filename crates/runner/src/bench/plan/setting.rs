@@ -1,0 +1,157 @@
+//! A stage under one setting: how much of it there is to do, and at what rate.
+
+use diffguard_guidance::Cost;
+use diffguard_ood::detectors::Odin;
+
+use crate::Result;
+use crate::store::{Key, Store};
+
+/// A stage under one setting.
+pub(super) struct Setting {
+    pub(super) of: Of,
+    pub(super) stage: &'static str,
+    pub(super) name: String,
+    pub(super) images: u64,
+    pub(super) stored: u64,
+    /// Some of the stored outputs, and their images.
+    pub(super) samples: Vec<(Key, usize)>,
+    pub(super) rate: Option<Rate>,
+}
+
+/// What a setting is.
+#[derive(Clone, PartialEq)]
+pub(super) enum Of {
+    /// A classifier by its place.
+    Observe(usize),
+    /// A classifier by its place, the steps that ODIN may take, and where.
+    Perturb(usize, Vec<Odin>, Where),
+    /// An inversion by name, whose diffusion network works on latents.
+    Encode(String),
+    /// An inversion by name.
+    Invert(String),
+    /// A reconstruction by name, and a guard that is compared with it.
+    Reconstruct(String, usize),
+    /// A guard by its place.
+    Synthesise(usize),
+    /// A guard by its place, with all of its references.
+    Compare(usize),
+    /// A guard by its place, should it be elected.
+    Oracle(usize),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Where {
+    Validation,
+    Test,
+    Both,
+}
+
+/// What a setting takes, an image.
+#[derive(Clone, Copy)]
+pub(super) struct Rate {
+    /// Of one worker.
+    pub(super) seconds: f64,
+    pub(super) unet_rows: f64,
+    pub(super) bytes: f64,
+    pub(super) from: &'static str,
+}
+
+/// Of all guards that may be elected, one alone will run again under oracle labels: the one of which the most is
+/// stored, else the one that takes longest.
+pub(super) fn elected(settings: &mut Vec<Setting>) {
+    let oracle = |setting: &Setting| matches!(setting.of, Of::Oracle(_));
+    let rate_of = |guard: usize, settings: &[Setting]| {
+        let own = settings
+            .iter()
+            .find(|setting| setting.of == Of::Synthesise(guard));
+        own.and_then(|setting| setting.rate)
+    };
+    for i in 0..settings.len() {
+        if let (Of::Oracle(guard), None) = (&settings[i].of, settings[i].rate) {
+            settings[i].rate = rate_of(*guard, settings);
+        }
+    }
+    let kept = settings
+        .iter()
+        .enumerate()
+        .filter(|(_, setting)| oracle(setting))
+        .max_by(|(_, a), (_, b)| {
+            let order = a.stored.cmp(&b.stored);
+            order.then(a.seconds().total_cmp(&b.seconds()))
+        })
+        .map(|(i, _)| i);
+    let mut place = 0;
+    settings.retain(|setting| {
+        place += 1;
+        !oracle(setting) || Some(place - 1) == kept
+    });
+}
+
+impl Setting {
+    pub(super) fn new(of: Of, stage: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            of,
+            stage,
+            name: name.into(),
+            images: 0,
+            stored: 0,
+            samples: Vec::new(),
+            rate: None,
+        }
+    }
+
+    pub(super) fn missing(&self) -> u64 {
+        self.images - self.stored
+    }
+
+    pub(super) fn total(&self, of: impl Fn(&Rate) -> f64) -> f64 {
+        self.rate
+            .map_or(0.0, |rate| self.missing() as f64 * of(&rate))
+    }
+
+    /// Of one worker.
+    pub(super) fn seconds(&self) -> f64 {
+        self.total(|rate| rate.seconds)
+    }
+
+    /// What the samples in a store took.
+    pub(super) fn measured(&self, store: &Store, from: &'static str) -> Result<Option<Rate>> {
+        let (mut images, mut seconds, mut bytes, mut cost) = (0, 0.0, 0.0, Cost::default());
+        for (key, of) in &self.samples {
+            // One that is not whole is computed again.
+            let Some(output) = store.get(self.stage, key)? else {
+                continue;
+            };
+            images += of;
+            seconds += output.seconds;
+            cost += output.cost;
+            bytes += output.bytes() as f64;
+        }
+        if images == 0 {
+            return Ok(None);
+        }
+        let images = images as f64;
+        Ok(Some(Rate {
+            seconds: seconds / images,
+            unet_rows: cost.unet_rows as f64 / images,
+            bytes: bytes / images,
+            from,
+        }))
+    }
+}
+
+/// The mean rate of the other settings of a stage.
+pub(super) fn mean(of: &Setting, settings: &[Setting]) -> Option<Rate> {
+    let rates: Vec<Rate> = settings
+        .iter()
+        .filter(|other| other.stage == of.stage)
+        .filter_map(|other| other.rate)
+        .collect();
+    let mean = |value: fn(&Rate) -> f64| rates.iter().map(value).sum::<f64>() / rates.len() as f64;
+    (!rates.is_empty()).then(|| Rate {
+        seconds: mean(|rate| rate.seconds),
+        unet_rows: mean(|rate| rate.unet_rows),
+        bytes: mean(|rate| rate.bytes),
+        from: "the others",
+    })
+}

@@ -1,0 +1,267 @@
+//! The work units of a run, and the stages over all of them.
+
+use std::collections::BTreeMap;
+
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName};
+
+use crate::Result;
+use crate::experiment::{Experiment, Guard, Reference};
+use crate::networks::Networks;
+use crate::parts::{Part, Split, Unit};
+use crate::pipeline::Pipeline;
+use crate::scores::Sample;
+use crate::spent::{GuardCost, Spent};
+use crate::stages::{
+    Compared, Encoded, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
+};
+
+/// A work unit of a part with all that its stages made.
+pub(crate) struct Done {
+    pub part: usize,
+    pub unit: Unit,
+    /// By classifier.
+    pub observed: Vec<Observed>,
+    /// By inversion name.
+    pub(super) inverted: BTreeMap<String, Inversion>,
+    /// By the name of [`Guard::reconstruction`].
+    pub(super) reconstructed: BTreeMap<String, Synthesis>,
+    /// By guard name.
+    pub(super) synthesised: BTreeMap<String, Synthesis>,
+}
+
+impl Done {
+    pub(super) fn new(part: usize, unit: Unit) -> Self {
+        Self {
+            part,
+            unit,
+            observed: Vec::new(),
+            inverted: BTreeMap::new(),
+            reconstructed: BTreeMap::new(),
+            synthesised: BTreeMap::new(),
+        }
+    }
+}
+
+/// Every work unit of every part.
+pub(super) fn work_units(experiment: &Experiment, parts: &[Part]) -> Vec<Done> {
+    parts
+        .iter()
+        .enumerate()
+        .flat_map(|(part, images)| {
+            images
+                .units(experiment.batch)
+                .into_iter()
+                .map(move |unit| (part, unit))
+        })
+        .map(|(part, unit)| Done::new(part, unit))
+        .collect()
+}
+
+/// What the classifiers say of the units.
+pub(super) fn observe_units(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<()> {
+    pipeline.each(units, |done| {
+        // Baselines fit to what the classifiers that they watch say; the other ensemble members have no say there.
+        let fitted_only = parts[done.part].split == Split::Fit && !experiment.each_classifier;
+        let count = if fitted_only { 1 } else { usize::MAX };
+        for classifier in networks.classifiers.iter().take(count) {
+            let set = parts[done.part].set.name();
+            let what = format!("{} on {set}", classifier.provenance.name());
+            done.observed
+                .push(observe(pipeline, &what, &done.unit, classifier)?);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Latents of the units, and the unconditional reconstructions that guards compare with.
+pub(super) fn invert_units(
+    experiment: &Experiment,
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<()> {
+    pipeline.each(units, |unit| {
+        let set = parts[unit.part].set.name();
+        // By the network's checksum; none of a network that works on images.
+        let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
+        for (inversion_name, config) in &experiment.inversion {
+            let diffusion = networks.diffusion(inversion_name)?;
+            let network = diffusion.provenance.sha256.as_str();
+            if !encoded.contains_key(network) {
+                encoded.insert(network, encode(pipeline, set, &unit.unit, diffusion)?);
+            }
+            let what = format!("{inversion_name} on {set}");
+            let mut inverted = invert(
+                pipeline,
+                &what,
+                &unit.unit,
+                networks,
+                encoded[network].as_ref(),
+                (inversion_name, config),
+            )?;
+            for guard in &experiment.guards {
+                let (name, synthesis) = guard.reconstruction();
+                let wanted = guard.reference.contains(&Reference::Reconstruction);
+                if !wanted
+                    || guard.inversion != *inversion_name
+                    || unit.reconstructed.contains_key(&name)
+                {
+                    continue;
+                }
+                let nothing = vec![-1; unit.unit.len()];
+                let what = format!("reconstruction on {set}");
+                let mut made = synthesise(
+                    pipeline,
+                    &what,
+                    &unit.unit,
+                    networks,
+                    (diffusion, &config.spacing),
+                    &inverted,
+                    (&GuidanceConfig::None {}, &synthesis),
+                    &nothing,
+                )?;
+                made.image.let_go();
+                unit.reconstructed.insert(name, made);
+            }
+            inverted.latent.let_go();
+            unit.inverted.insert(inversion_name.clone(), inverted);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Synthesises and compares all units under some guards; the columns by name. All guards of a unit are run before the
+/// next one, so that they share what the networks say of its references.
+pub(super) fn run_guards(
+    experiment: &Experiment,
+    guards: &[Guard],
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+) -> Result<Vec<(String, Vec<f64>)>> {
+    let compared = pipeline.each(units, |done| {
+        let set = parts[done.part].set.name();
+        let known = Known {
+            logits: &done.observed[0].logits.values,
+            classes: networks.protected().network.num_classes(),
+            truth: &done.unit.truth,
+            samples: &done.unit.samples,
+        };
+        // By the name of the reconstruction; the input has none.
+        let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
+        let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
+        for (place, guard) in guards.iter().enumerate() {
+            let labels = guard.label.choose(&known, experiment.seed)?;
+            let what = format!("{} on {set}", guard.name);
+            let mut made = synthesise(
+                pipeline,
+                &what,
+                &done.unit,
+                networks,
+                (
+                    networks.diffusion(&guard.inversion)?,
+                    &experiment.inversion[&guard.inversion].spacing,
+                ),
+                &done.inverted[&guard.inversion],
+                (&guard.guidance, &guard.synthesis),
+                &labels,
+            )?;
+            for reference in &guard.reference {
+                let name = match reference {
+                    Reference::Input => None,
+                    Reference::Reconstruction => Some(guard.reconstruction().0),
+                };
+                if !references.contains_key(&name) {
+                    let with = match &name {
+                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0])?,
+                        Some(name) => {
+                            Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
+                        }
+                    };
+                    references.insert(name.clone(), with);
+                }
+                let with = &references[&name];
+                let columns = compare(
+                    pipeline,
+                    &what,
+                    &done.unit,
+                    networks,
+                    with,
+                    &made,
+                    &guard.similarity,
+                )?;
+                compared.push((place, *reference, columns));
+            }
+            made.image.let_go();
+            synthesised.push((guard.name.clone(), made));
+        }
+        drop(references);
+        done.synthesised.extend(synthesised);
+        Ok(compared)
+    })?;
+    let mut columns: BTreeMap<(usize, Reference, SimilarityName), Vec<f64>> = BTreeMap::new();
+    for (place, reference, unit) in compared.into_iter().flatten() {
+        for (similarity, values) in unit {
+            columns
+                .entry((place, reference, similarity))
+                .or_default()
+                .extend(values);
+        }
+    }
+    Ok(columns
+        .into_iter()
+        .map(|((place, reference, similarity), values)| {
+            (guards[place].column(reference, similarity), values)
+        })
+        .collect())
+}
+
+/// What each guard costs an image: its inversion and its synthesis.
+pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
+    let cost = |guard: &Guard| {
+        let of_unit = |done: &Done| {
+            let mut spent = Spent::default();
+            let stages = [
+                done.inverted.get(&guard.inversion).map(|made| made.spent),
+                done.synthesised.get(&guard.name).map(|made| made.spent),
+            ];
+            stages
+                .into_iter()
+                .flatten()
+                .for_each(|stage| spent += stage);
+            (spent, done.unit.len())
+        };
+        let units: Vec<_> = units.iter().map(of_unit).collect();
+        (guard.name.clone(), GuardCost::of(&units))
+    };
+    experiment.guards.iter().map(cost).collect()
+}
+
+pub(super) fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {
+    done.iter()
+        .flat_map(|unit| {
+            let part = &parts[unit.part];
+            let predictions = unit.observed[0].predictions();
+            predictions
+                .into_iter()
+                .enumerate()
+                .map(|(i, predicted)| Sample {
+                    split: part.split,
+                    set: part.set.name().to_owned(),
+                    id: part.set.ids()[unit.unit.first + i].clone(),
+                    label: part.set.labels()[unit.unit.first + i],
+                    predicted: predicted as i64,
+                })
+        })
+        .collect()
+}
