@@ -256,7 +256,12 @@ fn what_means_nothing_for_latents_is_refused() {
     fs::write(clone.path("experiments/small.toml"), EXPERIMENT).unwrap();
     assert_fails(
         &clone.bench(&["--out", "refused"]),
-        &["32 x 32 pixels", "28 x 28"],
+        &[
+            "tiny/ldm.toml",
+            "`encoder.conv_in`",
+            "[1, 32, 32]",
+            "[1, 28, 28]",
+        ],
     );
 }
 
