@@ -78,6 +78,9 @@ pub struct Experiment {
     /// The published rows that ours stand beside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Paper>,
+    /// What the picture grid shows side by side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<Gallery>,
 }
 
 fn default_batch() -> usize {
@@ -215,6 +218,17 @@ pub struct Paper {
     pub columns: BTreeMap<String, String>,
 }
 
+/// Syntheses side by side in the picture grid.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gallery {
+    /// Names of the guards, a column each.
+    pub guards: Vec<String>,
+    /// The columns' headings; the guards' names where not given.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
+
 /// A row under a second name: a published method that one of our settings is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -333,6 +347,26 @@ impl Experiment {
                 return fault("headline: there is no [[guard]] to choose from".into());
             }
         }
+        if let Some(gallery) = &self.gallery {
+            if let Some(name) = gallery
+                .guards
+                .iter()
+                .find(|name| !known.contains(name.as_str()))
+            {
+                let near = suggest(name, known.iter().copied());
+                let hint = near.map(|near| format!("; did you mean `{near}`?"));
+                return fault(format!(
+                    "gallery: no guard `{name}`{}",
+                    hint.unwrap_or_default()
+                ));
+            }
+            let (guards, columns) = (gallery.guards.len(), gallery.columns.len());
+            if guards == 0 || (columns != 0 && columns != guards) {
+                return fault(format!(
+                    "gallery: {guards} `guards` and {columns} `columns`; name at least one guard, and as many columns or none"
+                ));
+            }
+        }
         if let Some(paper) = &self.paper {
             paper::check(paper).map_err(|error| Error::file(path, error))?;
         }
@@ -368,6 +402,21 @@ impl Experiment {
                 }
             }
             rows.push(combination.name.clone());
+        }
+        for (theirs, ours) in self.paper.iter().flat_map(|paper| &paper.rows) {
+            let what = match ours.strip_suffix("/*") {
+                Some(guard) if known.contains(guard) => continue,
+                Some(guard) => match suggest(guard, known.iter().copied()) {
+                    Some(near) => {
+                        format!("the guard `{guard}`, which does not exist; did you mean `{near}`?")
+                    }
+                    None => format!("the guard `{guard}`, which does not exist"),
+                },
+                // The rows of several classifiers have names that their records give.
+                None if self.each_classifier || rows.contains(ours) => continue,
+                None => format!("the row {}", unknown(ours, &rows)),
+            };
+            return fault(format!("[paper.rows] `{theirs}` stands beside {what}"));
         }
         Ok(())
     }

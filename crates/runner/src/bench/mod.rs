@@ -17,8 +17,8 @@ use diffguard_guidance::{Trajectory, latent};
 pub(crate) use self::election::candidate;
 pub use self::election::{Chosen, FAST_WITHIN};
 use self::election::{elect, oracle};
-pub use self::pictures::Picture;
 use self::pictures::pictures;
+pub use self::pictures::{Picture, Shown};
 pub use self::plan::Plan;
 pub(crate) use self::units::Done;
 use self::units::{costs, invert_units, observe_units, run_guards, samples};
@@ -88,7 +88,7 @@ struct Finished {
     /// The baselines as they were run.
     baselines: Vec<Baseline>,
     /// Rows for the picture grid.
-    pictures: Vec<Picture>,
+    pictures: Shown,
     /// What each guard costs an image.
     costs: BTreeMap<String, GuardCost>,
 }
@@ -263,7 +263,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let mut written = run.write(&out)?;
     let rebuilt = run.rebuild(&out)?;
     written.extend_from_slice(&rebuilt.written);
-    if !pictures.is_empty() {
+    if !pictures.pictures.is_empty() {
         let path = out.join("pictures.png");
         outputs::grid(&run, &benchmark, &pictures)?.write(&path)?;
         written.push(path);

@@ -2,7 +2,7 @@
 
 use super::{Chosen, Done};
 use crate::Result;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Guard};
 use crate::parts::{Part, Split};
 use crate::pipeline::Pipeline;
 use crate::store::Array;
@@ -16,27 +16,61 @@ pub struct Picture {
     pub input: Vec<f32>,
     /// The unconditional reconstruction, where the experiment compares with it.
     pub reconstruction: Option<Vec<f32>>,
-    /// The synthesis under the predicted label.
-    pub synthesis: Vec<f32>,
+    /// The syntheses that are shown, in the order of [`Shown::columns`].
+    pub syntheses: Vec<Vec<f32>>,
+}
+
+/// What the picture grid shows.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Headings of the syntheses.
+    pub columns: Vec<String>,
+    /// The samples.
+    pub pictures: Vec<Picture>,
 }
 
 /// Pictures of each set in the grid.
 const PICTURES_PER_SET: usize = 4;
 
-/// A few samples of each test set, of different classes or spread over it, by the chosen guard (or the first one).
+/// The guards whose syntheses are shown, and their columns' headings: those of the gallery, else the chosen one (or the
+/// first).
+fn guards<'a>(experiment: &'a Experiment, chosen: Option<&Chosen>) -> Vec<(&'a Guard, String)> {
+    let named = |name: &str| experiment.guards.iter().find(|guard| guard.name == name);
+    match &experiment.gallery {
+        Some(gallery) => {
+            let columns = match gallery.columns.is_empty() {
+                true => &gallery.guards,
+                false => &gallery.columns,
+            };
+            let guards = gallery.guards.iter().zip(columns);
+            guards
+                .filter_map(|(name, column)| Some((named(name)?, column.clone())))
+                .collect()
+        }
+        None => {
+            let guard = match chosen {
+                Some(chosen) => named(&chosen.guard),
+                None => experiment.guards.first(),
+            };
+            guard
+                .map(|guard| (guard, "synthesis".to_owned()))
+                .into_iter()
+                .collect()
+        }
+    }
+}
+
+/// A few samples of each test set, of different classes or spread over it.
 pub(super) fn pictures(
     experiment: &Experiment,
     chosen: Option<&Chosen>,
     parts: &[Part],
     units: &[Done],
     pipeline: &Pipeline,
-) -> Result<Vec<Picture>> {
-    let guard = chosen
-        .map(|chosen| chosen.guard.as_str())
-        .or(experiment.guards.first().map(|g| g.name.as_str()));
-    let guard = guard.and_then(|name| experiment.guards.iter().find(|guard| guard.name == name));
-    let Some(guard) = guard else {
-        return Ok(Vec::new());
+) -> Result<Shown> {
+    let guards = guards(experiment, chosen);
+    let Some((first, _)) = guards.first() else {
+        return Ok(Shown::default());
     };
     let shown: Vec<Vec<usize>> = parts.iter().map(shown).collect();
     let mut pictures = Vec::new();
@@ -48,11 +82,20 @@ pub(super) fn pictures(
         let here = done.unit.first..done.unit.first + done.unit.len();
         let shown = shown[done.part].iter();
         let shown: Vec<&usize> = shown.filter(|index| here.contains(index)).collect();
-        if let Some(synthesis) = done.synthesised.get(&guard.name)
+        let made: Option<Vec<_>> = guards
+            .iter()
+            .map(|(guard, _)| done.synthesised.get(&guard.name))
+            .collect();
+        if let Some(made) = made
             && !shown.is_empty()
         {
-            let (input, made) = (done.unit.images()?, synthesis.image.get(pipeline)?);
-            let reconstruction = done.reconstructed.get(&guard.reconstruction().0);
+            let input = done.unit.images()?;
+            let made = made.iter().map(|synthesis| synthesis.image.get(pipeline));
+            let made = made.collect::<Result<Vec<_>>>()?;
+            let reconstruction = match experiment.gallery {
+                Some(_) => None,
+                None => done.reconstructed.get(&first.reconstruction().0),
+            };
             let reconstruction = reconstruction
                 .map(|made| made.image.get(pipeline))
                 .transpose()?;
@@ -62,13 +105,14 @@ pub(super) fn pictures(
                     sample: position + i,
                     input: image(&input, i),
                     reconstruction: reconstruction.as_deref().map(|made| image(made, i)),
-                    synthesis: image(&made, i),
+                    syntheses: made.iter().map(|made| image(made, i)).collect(),
                 });
             }
         }
         position += done.unit.len();
     }
-    Ok(pictures)
+    let columns = guards.into_iter().map(|(_, column)| column).collect();
+    Ok(Shown { columns, pictures })
 }
 
 /// Which images of a test set are shown: one of each of the first classes that occur, or an even spread.

@@ -7,11 +7,14 @@ use diffguard_report::pictures::{
 
 use super::Run;
 use crate::Result;
-use crate::bench::Picture;
+use crate::bench::Shown;
 use crate::parts::Split;
 
-/// Input, reconstruction (where there are any), synthesis under the predicted label, difference, for samples of every test set.
-pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Result<PictureGrid> {
+/// Input, reconstruction (where there are any), synthesis and difference, for samples of every test set; of a gallery, the
+/// input and the syntheses that it names.
+pub fn grid(run: &Run, benchmark: &OpenBenchmark, shown: &Shown) -> Result<PictureGrid> {
+    let gallery = run.record.configuration.gallery.is_some();
+    let pictures = &shown.pictures;
     let shape = benchmark.id_test.shape();
     let tile = |values: &[f32]| {
         Tile::from_planes(
@@ -36,8 +39,13 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
     for picture in pictures {
         let sample = &run.scores.samples[picture.sample];
         let heading = format!("{} ({})", sample.set, sample.split.name());
-        let (input, synthesis) = (tile(&picture.input)?, tile(&picture.synthesis)?);
-        let difference = Tile::difference(&input, &synthesis, scale)?;
+        let input = tile(&picture.input)?;
+        let syntheses = picture.syntheses.iter().map(|made| tile(made));
+        let syntheses = syntheses.collect::<Result<Vec<_>, _>>()?;
+        let difference = match (&syntheses[..], gallery) {
+            ([synthesis], false) => Some(Tile::difference(&input, synthesis, scale)?),
+            _ => None,
+        };
         let mut lines = Vec::new();
         lines.extend(class(sample.label).map(|name| format!("is {name}")));
         lines.extend(class(sample.predicted).map(|name| format!("predicted {name}")));
@@ -50,7 +58,9 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
                 right: accepted == (sample.split == Split::IdTest),
             }
         });
-        let mut tiles = vec![Some(input), Some(synthesis), Some(difference)];
+        let mut tiles = vec![Some(input)];
+        tiles.extend(syntheses.into_iter().map(Some));
+        tiles.extend(difference.map(Some));
         if reconstructed {
             let reconstruction = picture.reconstruction.as_deref();
             tiles.insert(1, reconstruction.map(tile).transpose()?);
@@ -67,19 +77,20 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, pictures: &[Picture]) -> Resul
             }),
         }
     }
-    let mut names = vec!["input", "synthesis", "difference"];
-    if reconstructed {
-        names.insert(1, "reconstruction");
-    }
+    let mut columns = vec!["input".to_owned()];
+    columns.extend(reconstructed.then(|| "reconstruction".to_owned()));
+    columns.extend(shown.columns.iter().cloned());
+    columns.extend((!gallery).then(|| "difference".to_owned()));
+    let under = match gallery {
+        true => "side by side",
+        false => "under the predicted label",
+    };
     Ok(PictureGrid {
-        title: format!(
-            "{}: synthesis under the predicted label",
-            run.record.experiment
-        ),
-        columns: names.iter().map(|name| (*name).to_owned()).collect(),
+        title: format!("{}: synthesis {under}", run.record.experiment),
+        columns,
         groups,
         factor: factor(shape.height),
-        differences: Some(scale),
+        differences: (!gallery).then_some(scale),
     })
 }
 

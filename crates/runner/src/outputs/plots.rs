@@ -9,7 +9,7 @@ use diffguard_report::plots::{
 };
 use diffguard_report::{Metric, MetricRow, Role};
 
-use super::Run;
+use super::{Run, tables::best_column};
 use crate::Result;
 use crate::parts::Split;
 
@@ -30,8 +30,8 @@ fn role_of(split: Split) -> Option<Role> {
     }
 }
 
-/// The rows that plots show: so many baselines, in the experiment's order, then the headline, its oracle and the first
-/// fusion.
+/// The rows that plots show: so many baselines, in the experiment's order, then the headline (where none is elected, each
+/// guard with the similarity that validation chose), its oracle and the first fusion.
 fn plotted(run: &Run, baselines: usize) -> Vec<String> {
     let mut methods: Vec<String> = run
         .record
@@ -40,6 +40,10 @@ fn plotted(run: &Run, baselines: usize) -> Vec<String> {
         .take(baselines.min(BARS))
         .map(|baseline| baseline.row.clone())
         .collect();
+    let guards = run.record.configuration.guards.iter();
+    if run.scores.column("diffguard").is_none() {
+        methods.extend(guards.filter_map(|guard| best_column(run, &guard.name)));
+    }
     let own = ["diffguard", "diffguard-oracle"];
     methods.extend(
         own.iter()
