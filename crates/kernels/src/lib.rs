@@ -9,6 +9,7 @@ mod conv2d;
 mod conv3x3;
 mod extension;
 mod lanes;
+mod linear_rows;
 mod matmul;
 mod norm_silu;
 mod simd;
@@ -20,6 +21,7 @@ use burn::tensor::Device;
 
 pub use conv2d::conv2d;
 pub use conv3x3::conv3x3;
+pub use linear_rows::{ROWS, linear_rows};
 pub use norm_silu::norm_silu;
 #[doc(hidden)]
 pub use simd::{Instructions, limit_instructions};

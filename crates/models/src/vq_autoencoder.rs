@@ -270,14 +270,16 @@ impl VqAutoencoder {
     pub fn nearest_codes(&self, latent: Tensor<4>) -> Tensor<3, Int> {
         let [batch, channels, height, width] = latent.dims();
         let codes = self.quantize.embedding.table();
-        let vectors = latent
-            .permute([0, 2, 3, 1])
-            .reshape([batch * height * width, channels]);
         // |z - e|^2 without |z|^2, which is the same for every code
         let squares: Tensor<2> = codes.clone().square().sum_dim(1).swap_dims(0, 1);
+        let vectors = latent
+            .permute([0, 2, 3, 1])
+            .reshape([batch, height * width, channels]);
+        // Image by image: a product's last bits, and with them the nearest of two codes, depend on its number of rows.
         let nearest = vectors
-            .split(Self::VECTORS, 0)
+            .split(1, 0)
             .into_iter()
+            .flat_map(|image| image.squeeze_dim::<2>(0).split(Self::VECTORS, 0))
             .map(|z| (squares.clone() - z.matmul(codes.clone().transpose()) * 2.0).argmin(1))
             .collect();
         Tensor::cat(nearest, 0).reshape([batch, height, width])

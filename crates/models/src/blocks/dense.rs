@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::{ROWS, linear_rows};
 
 use super::{uniform, zeros};
 
@@ -32,10 +33,19 @@ impl Dense {
         }
     }
 
-    /// `[…, in]` -> `[…, out]`.
+    /// `[batch, …, in]` -> `[batch, …, out]`. A sample's result does not depend on the batch.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let bias = self.bias.as_ref().map(|bias| bias.val());
-        linear(x, self.weight.val().transpose(), bias)
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(|bias| bias.val()));
+        let mut shape = x.dims();
+        let [inputs, outputs] = [shape[D - 1], weight.dims()[0]];
+        // Samples of many rows are summed in one order, whether burn multiplies them one by one or all together.
+        let rows: usize = shape[1..D - 1].iter().product();
+        if rows >= ROWS {
+            return linear(x, weight.transpose(), bias);
+        }
+        let all = shape[0] * rows;
+        shape[D - 1] = outputs;
+        linear_rows(x.reshape([all, inputs]), weight, bias).reshape(shape)
     }
 
     /// Numbers in the weight, which is also the multiplications of one row.
