@@ -50,6 +50,7 @@ pub use guard::{DiffGuard, ImageReport, Reference, Report, Settings};
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
 pub use inversion::{InversionConfig, Inverted, Step, invert, invert_guided, invert_with};
 pub use labels::{Known, LabelSource};
+pub use random::forward_noise;
 pub use rows::Rows;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use similarity::{SIMILARITIES, Similarity, SimilarityName, View};

@@ -1,5 +1,6 @@
 //! Random streams keyed by what they are for, never by the order of work.
 
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,6 +14,29 @@ pub(crate) fn stream(seed: u64, purpose: &[u8; 8], first: u64, second: u64) -> C
     ChaCha8Rng::from_seed(key)
 }
 
+/// The noise of forward diffusion, `[sample, channel, height, width]`, standard normal: each sample's follows from the
+/// seed, the sample's identity and the training step alone.
+///
+/// - `samples`: an identity of each sample that does not depend on its batch;
+/// - `shape`: channels, height and width of an image.
+pub fn forward_noise(
+    seed: u64,
+    samples: &[u64],
+    step: u64,
+    shape: [usize; 3],
+    device: &Device,
+) -> Tensor<4> {
+    let each = shape.iter().product();
+    let mut values = Vec::with_capacity(samples.len() * each);
+    for sample in samples {
+        let mut stream = stream(seed, b"forward-", *sample, step);
+        append_normal(&mut stream, each, &mut values);
+    }
+    let [channels, height, width] = shape;
+    let shape = [samples.len(), channels, height, width];
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
 /// Appends `count` standard normal values (Box and Muller 1958).
 pub(crate) fn append_normal(rng: &mut ChaCha8Rng, count: usize, values: &mut Vec<f32>) {
     let end = values.len() + count;
@@ -24,5 +48,23 @@ pub(crate) fn append_normal(rng: &mut ChaCha8Rng, count: usize, values: &mut Vec
         if values.len() < end {
             values.push((radius * sin) as f32);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_samples_noise_depends_on_no_other_sample() {
+        let noise = |seed, samples: &[u64], step| -> Vec<f32> {
+            let noise = forward_noise(seed, samples, step, [1, 8, 8], &Device::flex());
+            noise.into_data().try_into_vec().unwrap()
+        };
+        let both = noise(1, &[7, 8], 40);
+        assert_eq!(both[64..], noise(1, &[8], 40));
+        assert_ne!(both[..64], both[64..]);
+        assert_ne!(noise(1, &[8], 41), noise(1, &[8], 40));
+        assert_ne!(noise(2, &[8], 40), noise(1, &[8], 40));
     }
 }

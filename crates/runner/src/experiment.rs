@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outputs::paper;
 use crate::sweep::{self, Cell};
+use crate::traces::Trace;
 use crate::{Error, Result, Root, toml_file};
 
 /// An experiment.
@@ -75,6 +76,9 @@ pub struct Experiment {
     /// Line plots over an axis of a sweep.
     #[serde(default, rename = "figure", skip_serializing_if = "Vec::is_empty")]
     pub figures: Vec<Figure>,
+    /// Values at every noise level, and line plots of them over the training step.
+    #[serde(default, rename = "trace", skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<Trace>,
     /// The published rows that ours stand beside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Paper>,
@@ -335,6 +339,21 @@ impl Experiment {
             }
             if !known.insert(guard.name.as_str()) {
                 return fault(format!("two guards are called `{}`", guard.name));
+            }
+        }
+        let mut files: BTreeSet<&str> = self.figures.iter().map(|it| it.name.as_str()).collect();
+        for trace in &self.traces {
+            trace
+                .check(&self.classifiers)
+                .map_err(|what| Error::file(path, what))?;
+            if self.diffusion.is_none() {
+                return fault(format!(
+                    "trace `{}` needs `diffusion`, the record of the diffusion network",
+                    trace.name
+                ));
+            }
+            if !files.insert(&trace.name) {
+                return fault(format!("two traces or figures are called `{}`", trace.name));
             }
         }
         if let Some(headline) = &self.headline {

@@ -8,6 +8,7 @@
 //! | invert | latents and stop steps | images (encoded ones), diffusion network, inversion |
 //! | synthesise | images (decoded ones) | an inversion, guidance, labels |
 //! | compare | one column a similarity | a synthesis, its reference, classifier |
+//! | trace | values at every noise level | images (encoded ones), diffusion network, classifiers |
 //!
 //! Evaluation reads the columns alone.
 
@@ -51,6 +52,7 @@ pub mod stored_run;
 pub mod sweep;
 pub mod synthetic;
 mod toml_file;
+pub mod traces;
 
 pub use error::{Error, Result};
 pub use root::Root;

@@ -24,6 +24,18 @@ const GUIDANCE: [(&str, &str); 3] = [
     ),
 ];
 
+/// What is recorded at every noise level.
+const TRACES: [(&str, &str); 2] = [
+    (
+        "inversion",
+        "PSNR of x_t and x0hat against the input along the inversion (paper, figure 4)",
+    ),
+    (
+        "classification",
+        "what a noisy classifier and the one under protection predict on x_t and x0hat (paper, figure 2)",
+    ),
+];
+
 /// The diffusion families that can be trained here; the classifiers' list is the models crate's.
 const DIFFUSION: [(&str, &str); 1] = [(
     "quick-unet",
@@ -85,6 +97,7 @@ pub fn text(root: &Root) -> Result<String> {
             .map(|entry| owned((entry.name, entry.summary)))
             .collect(),
     );
+    section("Traces ([[trace]] what.kind)", TRACES.map(owned).to_vec());
     let networks = CLASSIFIERS
         .iter()
         .map(|(name, summary)| ((*name).to_owned(), format!("classifier: {summary}")));

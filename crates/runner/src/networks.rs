@@ -16,6 +16,7 @@ pub(crate) use self::recorded::Recorded;
 use crate::donors::LoadedDonors;
 use crate::experiment::{Experiment, base};
 use crate::perceptual::LoadedPerceptual;
+use crate::synthetic::STAMP;
 use crate::{Error, Result, Root};
 
 /// What a run records of a network.
@@ -127,6 +128,32 @@ impl Networks {
     pub fn diffusion(&self, inversion: &str) -> Result<&LoadedDiffusion> {
         let own = self.diffusion_of.get(base(inversion));
         own.or(self.diffusion.as_ref()).ok_or_else(no_diffusion)
+    }
+
+    /// The experiment's own diffusion network.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn main_diffusion(&self) -> Result<&LoadedDiffusion> {
+        self.diffusion.as_ref().ok_or_else(no_diffusion)
+    }
+
+    /// The classifier of a record.
+    ///
+    /// # Errors
+    /// When the experiment does not name it.
+    pub fn classifier(&self, record: &str) -> Result<&LoadedClassifier> {
+        let mut classifiers = self.classifiers.iter();
+        // Stand-ins say what they are before the record's name.
+        let named = |it: &&LoadedClassifier| {
+            let known = it.provenance.record.as_str();
+            known == record || known.strip_prefix(STAMP).map(str::trim_start) == Some(record)
+        };
+        classifiers.find(named).ok_or_else(|| {
+            Error::Setting(format!(
+                "`{record}` is none of the experiment's `classifiers`"
+            ))
+        })
     }
 
     /// The diffusion network of an inversion, taken out.

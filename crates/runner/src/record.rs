@@ -173,6 +173,11 @@ impl Record {
              means of its sets' ends",
             experiment.bootstrap
         );
+        let traces = (!experiment.traces.is_empty()).then(|| {
+            let meaning = "t is the training step whose abar the image has, the number of steps for pure noise; intervals are \
+                           Wilson's for shares at a step, else by the normal distribution";
+            ("traces".to_owned(), meaning.to_owned())
+        });
         [
             ("score", "higher means more in-distribution"),
             (
@@ -191,7 +196,9 @@ impl Record {
             ("intervals", intervals.as_str()),
         ]
         .map(|(name, meaning)| (name.to_owned(), meaning.to_owned()))
-        .into()
+        .into_iter()
+        .chain(traces)
+        .collect()
     }
 
     /// Reads the record in a run's folder.

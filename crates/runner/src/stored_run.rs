@@ -45,7 +45,7 @@ impl StoredRun {
                 root.results().display()
             )));
         }
-        let Run { record, scores } = Run::read(&folder)?;
+        let Run { record, scores, .. } = Run::read(&folder)?;
         Ok(Self {
             name: record.experiment,
             experiment: record.configuration,

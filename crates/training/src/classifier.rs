@@ -1,10 +1,12 @@
 //! Training of a classifier.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use diffguard_datasets::ImageSet;
+use diffguard_guidance::schedule::Schedule;
 use diffguard_models::Classifier;
 use diffguard_models::checkpoint::Precision;
 use diffguard_models::network::ClassifierTask;
@@ -12,6 +14,7 @@ use diffguard_models::network::ClassifierTask;
 use crate::config::{ClassifierTraining, check, identity, read};
 use crate::data::{Purpose, Sampler, Split, augment, load, pixels, stream};
 use crate::finish::finish;
+use crate::noise::noisy;
 use crate::run::run;
 use crate::{Context, Error, Outcome};
 
@@ -21,12 +24,23 @@ fn images(pixels: Vec<f32>, set: &ImageSet, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(pixels, shape), device)
 }
 
-/// Share of images that the network classifies as labelled.
-fn accuracy(network: &impl Classifier, set: &ImageSet, device: &Device) -> f64 {
+/// Share of images that the network classifies as labelled; under `schedule`, of images at uniformly drawn steps, the
+/// same ones for every network.
+fn accuracy(
+    network: &impl Classifier,
+    set: &ImageSet,
+    schedule: Option<&Schedule>,
+    device: &Device,
+) -> Result<f64, Error> {
     let indices: Vec<usize> = (0..set.len()).collect();
     let mut correct = 0;
-    for part in indices.chunks(250) {
-        let logits = network.logits(images(pixels(set, part), set, device));
+    for (number, part) in indices.chunks(250).enumerate() {
+        let mut image = images(pixels(set, part), set, device);
+        if let Some(schedule) = schedule {
+            let rng = &mut stream(0, Purpose::Validation, number as u64);
+            image = noisy(image, schedule, rng)?;
+        }
+        let logits = network.logits(image);
         let predicted = logits
             .argmax(1)
             .into_data()
@@ -39,7 +53,7 @@ fn accuracy(network: &impl Classifier, set: &ImageSet, device: &Device) -> f64 {
             .filter(|(i, p)| set.labels[**i] == *p)
             .count();
     }
-    correct as f64 / set.len() as f64
+    Ok(correct as f64 / set.len() as f64)
 }
 
 pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
@@ -61,10 +75,13 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     config
         .network
         .check_images([shape.channels, shape.height, shape.width])?;
+    let noise = config.noise.as_ref();
+    let schedule = noise.map(|noise| noise.schedule.init()).transpose()?;
     config.network.clone().apply(Training {
         config,
         table,
         split,
+        schedule,
         context,
     })
 }
@@ -74,6 +91,8 @@ struct Training<'a> {
     config: ClassifierTraining,
     table: toml::Table,
     split: Split,
+    /// Of the noise, where there is any.
+    schedule: Option<Schedule>,
     context: &'a Context<'a>,
 }
 
@@ -85,6 +104,7 @@ impl ClassifierTask for Training<'_> {
             config,
             table,
             split,
+            schedule,
             context,
         } = self;
         let shape = split.train.shape;
@@ -112,7 +132,12 @@ impl ClassifierTask for Training<'_> {
                 );
                 let labels: Vec<i64> = indices.iter().map(|&i| split.train.labels[i]).collect();
                 let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
-                let logits = network.logits(images(pixels, &split.train, &device));
+                let mut image = images(pixels, &split.train, &device);
+                if let Some(schedule) = &schedule {
+                    let rng = &mut stream(seed, Purpose::Noise, step as u64);
+                    image = noisy(image, schedule, rng)?;
+                }
+                let logits = network.logits(image);
                 let log_p = burn::tensor::activation::log_softmax(logits, 1);
                 Ok(-log_p.gather(1, labels.unsqueeze_dim::<2>(1)).mean())
             },
@@ -120,11 +145,13 @@ impl ClassifierTask for Training<'_> {
         if trained.stopped {
             return Ok(Outcome::Stopped(trained.steps));
         }
-        let measured = [(
-            "val_accuracy".to_owned(),
-            accuracy(&trained.module, &split.val, &context.device),
-        )]
-        .into();
+        let on_validation =
+            |schedule| accuracy(&trained.module, &split.val, schedule, &context.device);
+        let mut measured = BTreeMap::from([("val_accuracy".to_owned(), on_validation(None)?)]);
+        if let Some(schedule) = &schedule {
+            let noisy = on_validation(Some(schedule))?;
+            measured.insert("val_accuracy_noisy".to_owned(), noisy);
+        }
         let parameters = trained.module.num_params();
         finish(
             context,

@@ -71,10 +71,24 @@ pub struct ClassifierTraining {
     pub shift: usize,
     /// Whether images are mirrored at random.
     pub flip: bool,
+    /// Noise that the images are trained on with; clean images where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseTraining>,
     /// The network.
     pub network: ClassifierNetwork,
     /// The optimisation.
     pub optimisation: Optimisation,
+}
+
+/// Training on noisy images `x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps` (P eq. 1) with `t` drawn uniformly over the
+/// schedule: a "noisy classifier", as classifier guidance was published with (Dhariwal & Nichol 2021, sec. 4).
+///
+/// Theirs is told `t`. The classifiers here have no such input, and infer the level from the image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseTraining {
+    /// Noise schedule; that of the diffusion network whose images the classifier is to see.
+    pub schedule: ScheduleConfig,
 }
 
 /// Training of a diffusion network: the mean square error of eps at uniformly drawn steps (Ho et al. 2020, eq. 14).
@@ -146,5 +160,32 @@ pub(crate) fn check(optimisation: &Optimisation, path: &Path) -> Result<(), Erro
             fault("optimisation.final_share must lie in 0..=1")
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLEAN: &str = r#"
+        name = "toy"
+        data = "quick"
+        shift = 0
+        flip = false
+        network = { family = "cifar-resnet", blocks = 1, width = 4, num_classes = 8, input_side = 28, mean = [0.3], std = [0.4] }
+        optimisation = { seed = 0, batch = 1, images = 1, learning_rate = 1e-3, warmup_steps = 0, final_share = 1.0, weight_decay = 0.0, checkpoint_minutes = 1.0 }
+    "#;
+
+    #[test]
+    fn a_classifier_is_trained_on_noise_where_a_schedule_is_given() {
+        let clean: ClassifierTraining = toml::from_str(CLEAN).expect("a configuration");
+        assert_eq!(clean.noise, None);
+        let noisy =
+            format!("{CLEAN}\nnoise = {{ schedule = {{ kind = \"linear\", steps = 50 }} }}");
+        let noisy: ClassifierTraining = toml::from_str(&noisy).expect("a configuration");
+        assert_eq!(noisy.noise.map(|noise| noise.schedule.steps()), Some(50));
+        let wrong = format!("{CLEAN}\nnoise = {{ shedule = {{ kind = \"linear\" }} }}");
+        let error = toml::from_str::<ClassifierTraining>(&wrong).expect_err("refuses");
+        assert!(error.to_string().contains("shedule"), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod diffusion;
 mod ema;
 mod error;
 mod finish;
+mod noise;
 mod run;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use diffguard_datasets::benchmark::Shelf;
 
-pub use config::{ClassifierTraining, DiffusionTraining, TrainingData};
+pub use config::{ClassifierTraining, DiffusionTraining, NoiseTraining, TrainingData};
 pub use error::Error;
 
 /// What a training run is given from outside.

@@ -3,6 +3,7 @@
 mod election;
 mod pictures;
 mod plan;
+mod traces;
 mod units;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use self::election::{elect, oracle};
 use self::pictures::pictures;
 pub use self::pictures::{Picture, Shown};
 pub use self::plan::Plan;
+use self::traces::{trace_units, traces};
 pub(crate) use self::units::Done;
 use self::units::{costs, invert_units, observe_units, run_guards, samples};
 use crate::baselines::{self, Baseline};
@@ -39,6 +41,7 @@ use crate::scores::Scores;
 use crate::shard::{Shard, ShardRecord};
 use crate::spent::GuardCost;
 use crate::store::{Store, StorePlace};
+use crate::traces::Traces;
 use crate::{Error, Result, Root, device, evaluate, synthetic};
 
 /// What the command line may change of an experiment.
@@ -83,6 +86,7 @@ pub struct Options {
 /// What the stages and the detectors made of an experiment.
 struct Finished {
     scores: Scores,
+    traces: Traces,
     /// The chosen headline setting.
     headline: Option<Chosen>,
     /// The baselines as they were run.
@@ -218,6 +222,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     pipeline.progress.finish();
     let Finished {
         scores,
+        traces,
         headline,
         baselines,
         pictures,
@@ -259,7 +264,11 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         peak_memory_mib: peak_memory_mib(),
         configuration: experiment,
     };
-    let run = Run { record, scores };
+    let run = Run {
+        record,
+        scores,
+        traces,
+    };
     let mut written = run.write(&out)?;
     let rebuilt = run.rebuild(&out)?;
     written.extend_from_slice(&rebuilt.written);
@@ -322,6 +331,9 @@ fn check_fit(
                 .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
     }
+    for trace in &experiment.traces {
+        trace.check_fit(networks)?;
+    }
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
         return Err(Error::Setting(format!(
@@ -370,7 +382,8 @@ fn stages_of(
     units.retain(|unit| parts[unit.part].split != Split::Fit);
     invert_units(experiment, networks, parts, &mut units, pipeline)?;
     let guards = &experiment.guards;
-    run_guards(experiment, guards, networks, parts, &mut units, pipeline).map(|_| ())
+    run_guards(experiment, guards, networks, parts, &mut units, pipeline)?;
+    trace_units(experiment, networks, parts, &mut units, pipeline).map(|_| ())
 }
 
 fn scores(
@@ -441,8 +454,10 @@ fn scores(
         scores.push(combination.name.clone(), fused)?;
     }
     let pictures = pictures(experiment, headline.as_ref(), parts, &rest, pipeline)?;
+    let traces = traces(experiment, networks, parts, &mut rest, pipeline)?;
     Ok(Finished {
         scores,
+        traces,
         headline,
         baselines,
         pictures,

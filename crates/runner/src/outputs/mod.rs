@@ -7,6 +7,7 @@ mod grid;
 pub(crate) mod paper;
 mod plots;
 mod tables;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;
 use crate::synthetic::WARNING;
+use crate::traces::{Traces, summaries};
 use crate::{Result, cascade_sensitivity, differences, evaluate};
 
 /// A finished run: all that its tables and plots are made of.
@@ -27,12 +29,14 @@ pub struct Run {
     pub record: Record,
     /// Every score of every sample.
     pub scores: Scores,
+    /// Values at every noise level; none where the experiment has no traces.
+    pub traces: Traces,
 }
 
 /// What was made of a run's scores.
 pub struct Rebuilt {
-    /// The table of the terminal.
-    pub table: Table,
+    /// The table of the terminal; none of a run without scores, which has traces alone.
+    pub table: Option<Table>,
     /// The files.
     pub written: Vec<PathBuf>,
 }
@@ -40,19 +44,26 @@ pub struct Rebuilt {
 impl Run {
     /// The scores' file in a run's folder.
     pub const SCORES: &str = "scores.parquet";
+    /// The traces' file, where there are any.
+    pub const TRACES: &str = "traces.parquet";
 
     /// Reads the run in a folder.
     ///
     /// # Errors
     /// When a file is missing or damaged.
     pub fn read(folder: &Path) -> Result<Self> {
+        let record = Record::read(folder)?;
         Ok(Self {
-            record: Record::read(folder)?,
             scores: Scores::read(&folder.join(Self::SCORES))?,
+            traces: match record.configuration.traces.is_empty() {
+                true => Traces::default(),
+                false => Traces::read(&folder.join(Self::TRACES))?,
+            },
+            record,
         })
     }
 
-    /// Writes record and scores.
+    /// Writes record, scores and traces.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -63,43 +74,65 @@ impl Run {
             false => self.scores.write(&path)?,
         }
         self.record.write(folder)?;
-        Ok(vec![path, folder.join(Record::FILE)])
+        let mut written = vec![path, folder.join(Record::FILE)];
+        if !self.record.configuration.traces.is_empty() {
+            let path = folder.join(Self::TRACES);
+            self.traces.write(&path)?;
+            written.push(path);
+        }
+        Ok(written)
     }
 
-    /// Computes the metrics and writes `metrics.csv`, `table.md`, `table.tex` and the plots into `folder`; no network
-    /// runs.
+    /// Computes the metrics and writes `metrics.csv`, `table.md`, `table.tex` and the plots into `folder`, and `traces.csv`
+    /// and its plots where there are traces; a run that has traces alone has no metrics. No network runs.
     ///
     /// # Errors
     /// When metrics cannot be computed or a file cannot be written.
     pub fn rebuild(&self, folder: &Path) -> Result<Rebuilt> {
         let rows = self.metrics()?;
         let mut written = Vec::new();
-        let path = folder.join("metrics.csv");
-        csv::write(&path, &rows)?;
-        written.push(path);
-        let table = Table::new(
-            self.record.configuration.title.clone(),
-            &rows,
-            &tables::main_groups(self),
-            &[Metric::Auroc, Metric::Fpr95],
-        )?;
+        let table = match self.traces_alone() {
+            true => None,
+            false => {
+                let path = folder.join("metrics.csv");
+                csv::write(&path, &rows)?;
+                written.push(path);
+                Some(Table::new(
+                    self.record.configuration.title.clone(),
+                    &rows,
+                    &tables::main_groups(self),
+                    &[Metric::Auroc, Metric::Fpr95],
+                )?)
+            }
+        };
         let cascades = cascade_sensitivity::reports(self)?;
-        let mut text = tables::markdown(self, &table, &rows, &cascades)?;
+        let mut text = tables::markdown(self, table.as_ref(), &rows, &cascades)?;
         if let Some(row) = &self.record.configuration.against {
             let test = self.scores.only(Split::is_test)?;
             let paired = differences::differences(&test, row)?;
             text += "\n## Differences\n\n";
             text += &differences::markdown(&paired, row);
         }
-        for (name, text) in [("table.md", text), ("table.tex", table.to_latex())] {
+        let summaries = summaries(&self.traces);
+        text += &traces::markdown(self, &summaries);
+        let latex = table.as_ref().map(|table| ("table.tex", table.to_latex()));
+        for (name, text) in [("table.md", text)].into_iter().chain(latex) {
             let path = folder.join(name);
             write_atomic(&path, text)?;
             written.push(path);
+        }
+        if !self.record.configuration.traces.is_empty() {
+            written.extend(traces::write(self, &summaries, folder)?);
         }
         written.extend(plots::plots(self, &rows, folder)?);
         written.extend(figures::figures(self, &rows, folder)?);
         written.extend(cascade_sensitivity::write(self, &cascades, folder)?);
         Ok(Rebuilt { table, written })
+    }
+
+    /// Whether there are traces and no scores.
+    fn traces_alone(&self) -> bool {
+        self.scores.methods().next().is_none() && !self.record.configuration.traces.is_empty()
     }
 
     /// Every metric of every row on every test set.
@@ -128,13 +161,17 @@ pub fn print(run: &Run, rebuilt: &Rebuilt) {
         .ok()
         .and_then(|columns| columns.parse().ok())
         .unwrap_or(120);
-    println!(
-        "{}",
-        rebuilt.table.to_terminal(TerminalOptions {
-            width,
-            ..TerminalOptions::default()
-        })
-    );
+    let options = TerminalOptions {
+        width,
+        ..TerminalOptions::default()
+    };
+    match &rebuilt.table {
+        Some(table) => println!("{}", table.to_terminal(options)),
+        None => println!("{}", run.record.configuration.title),
+    }
+    for text in traces::terminal(run) {
+        println!("{text}");
+    }
     if run.record.synthetic.is_some() {
         println!("{WARNING}");
     }

@@ -108,7 +108,7 @@ fn columns_of(run: &Run, guard: &str) -> Vec<String> {
 
 pub(super) fn markdown(
     run: &Run,
-    main: &Table,
+    main: Option<&Table>,
     rows: &[MetricRow],
     cascades: &[CascadeReport],
 ) -> Result<String> {
@@ -117,16 +117,18 @@ pub(super) fn markdown(
     if let Some(reduced) = &run.record.synthetic {
         text += &format!("**{WARNING}** Reduced:\n\n- {}\n\n", reduced.join("\n- "));
     }
-    text += &format!(
-        "{} in-distribution test images; AUROC / FPR@95 in percent (in-distribution is the positive class). \
-         The classifier's accuracy on them is {:.2} %. `metrics.csv` has all metrics with 95 % intervals.\n\n",
-        run.scores
-            .samples
-            .iter()
-            .filter(|s| s.split == Split::IdTest)
-            .count(),
-        100.0 * run.record.classifier_accuracy
-    );
+    let samples = run.scores.samples.iter();
+    let images = samples.filter(|s| s.split == Split::IdTest).count();
+    let accuracy = 100.0 * run.record.classifier_accuracy;
+    text += &match main {
+        Some(_) => format!(
+            "{images} in-distribution test images; AUROC / FPR@95 in percent (in-distribution is the positive class). \
+             The classifier's accuracy on them is {accuracy:.2} %. `metrics.csv` has all metrics with 95 % intervals.\n\n"
+        ),
+        None => format!(
+            "{images} in-distribution test images. The classifier's accuracy on them is {accuracy:.2} %.\n\n"
+        ),
+    };
     if !run.record.benchmark.left_out.is_empty() {
         text += "**Not at hand, and therefore not in the table:**\n\n";
         for set in &run.record.benchmark.left_out {
@@ -144,7 +146,7 @@ pub(super) fn markdown(
             extras.join(", ")
         );
     }
-    text += &main.to_markdown();
+    text += &main.map(Table::to_markdown).unwrap_or_default();
     for alias in &experiment.aliases {
         text += &format!("\n`{}` is `{}`", alias.name, alias.of);
         text += &alias

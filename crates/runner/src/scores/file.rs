@@ -132,7 +132,7 @@ impl Scores {
 }
 
 /// Writes the next column.
-fn column<T: DataType>(
+pub(crate) fn column<T: DataType>(
     rows: &mut SerializedRowGroupWriter<Vec<u8>>,
     values: &[T::T],
 ) -> std::result::Result<(), ParquetError> {

@@ -4,6 +4,7 @@ mod compact;
 mod file;
 
 pub use self::compact::compact;
+pub(crate) use self::file::column;
 use crate::parts::Split;
 use crate::{Error, Result};
 

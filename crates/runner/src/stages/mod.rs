@@ -1,5 +1,5 @@
 //! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert,
-//! synthesise, compare. Each is a function from a work unit and the outputs before it to a stored output.
+//! synthesise, compare; and trace, for figures over the noise level. Each is a function from a work unit and the outputs before it to a stored output.
 
 mod compare;
 mod encode;
@@ -8,6 +8,7 @@ mod kept;
 mod observe;
 mod perturb;
 mod synthesise;
+mod trace;
 
 pub use compare::{Compared, STAGE as COMPARE, compare, compare_key};
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
@@ -16,6 +17,7 @@ pub use kept::Kept;
 pub use observe::{Observed, STAGE as OBSERVE, observe, observe_key};
 pub use perturb::{STAGE as PERTURB, perturb, perturb_key};
 pub use synthesise::{STAGE as SYNTHESISE, Synthesis, synthesise, synthesise_key};
+pub use trace::{STAGE as TRACE, trace, trace_key};
 
 /// All of them, as the store calls them.
-pub const STAGES: [&str; 6] = [OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE];
+pub const STAGES: [&str; 7] = [OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE, TRACE];

@@ -24,18 +24,23 @@ pub struct Observed {
 impl Observed {
     /// The predicted class of each image: the first largest logit.
     pub fn predictions(&self) -> Vec<usize> {
-        let classes = self.logits.shape[1];
-        self.logits
-            .values
-            .chunks_exact(classes)
-            .map(|row| {
-                (0..classes)
-                    .rev()
-                    .max_by(|&a, &b| row[a].total_cmp(&row[b]))
-                    .unwrap_or(0)
-            })
-            .collect()
+        predictions(&self.logits)
     }
+}
+
+/// The place of the first largest of the logits `[image, class]` of each image.
+pub(super) fn predictions(logits: &Array) -> Vec<usize> {
+    let classes = logits.shape[1];
+    logits
+        .values
+        .chunks_exact(classes)
+        .map(|row| {
+            (0..classes)
+                .rev()
+                .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+                .unwrap_or(0)
+        })
+        .collect()
 }
 
 #[derive(Serialize)]

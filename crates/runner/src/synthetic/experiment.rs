@@ -4,6 +4,7 @@ use diffguard_guidance::{GuidanceConfig, SpacingConfig};
 
 use super::STAMP;
 use crate::experiment::Experiment;
+use crate::traces::TraceKind;
 
 /// Images of a work unit.
 const BATCH: usize = 2;
@@ -21,6 +22,16 @@ pub(super) fn reduce(experiment: &mut Experiment) -> Vec<String> {
     experiment.title = stamped(&experiment.title);
     for figure in &mut experiment.figures {
         figure.title = stamped(&figure.title);
+    }
+    for trace in &mut experiment.traces {
+        trace.title = stamped(&trace.title);
+        let published = trace.what.spacing().clone();
+        let spacing = few_steps(&published);
+        notes.push(format!("trace {}: {spacing} of {published}", trace.name));
+        *trace.what.spacing_mut() = spacing;
+        if let TraceKind::Inversion { inversion } = &mut trace.what {
+            inversion.reserve = inversion.reserve.min(1);
+        }
     }
     if let Some(paper) = &mut experiment.paper {
         paper.differs = stamped(&paper.differs);

@@ -14,8 +14,8 @@ use crate::experiment::{Guard, Reference, Tune};
 use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::{
-    COMPARE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, compare_key, encode_key,
-    invert_key, observe_key, perturb_key, synthesise_key,
+    COMPARE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, TRACE, compare_key, encode_key,
+    invert_key, observe_key, perturb_key, synthesise_key, trace_key,
 };
 use crate::store::{Array, Key};
 
@@ -98,6 +98,13 @@ impl Bench<'_> {
                 settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
             }
         }
+        if !experiment.traces.is_empty() {
+            let diffusion = self.networks.main_diffusion()?;
+            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+                let shown = diffusion.provenance.name();
+                settings.push(Setting::new(Of::EncodeTraced, ENCODE, shown));
+            }
+        }
         for name in experiment.inversion.keys() {
             settings.push(Setting::new(Of::Invert(name.clone()), INVERT, name));
         }
@@ -126,6 +133,9 @@ impl Bench<'_> {
                     settings.push(Setting::new(Of::Oracle(i), SYNTHESISE, shown));
                 }
             }
+        }
+        for (i, trace) in experiment.traces.iter().enumerate() {
+            settings.push(Setting::new(Of::Trace(i), TRACE, &trace.name));
         }
         Ok(settings)
     }
@@ -277,6 +287,18 @@ impl Bench<'_> {
                         });
                         count(COMPARE, keys.as_slice());
                     }
+                }
+                // Test images alone are traced.
+                Of::EncodeTraced | Of::Trace(_) if !split.is_test() => {}
+                Of::EncodeTraced => {
+                    let key = encode_key(pipeline, unit, networks.main_diffusion()?)?;
+                    count(ENCODE, key.as_slice());
+                }
+                Of::Trace(place) => {
+                    let encoded = encode_key(pipeline, unit, networks.main_diffusion()?)?;
+                    let what = &experiment.traces[*place].what;
+                    let key = trace_key(pipeline, unit, networks, encoded.as_ref(), what)?;
+                    count(TRACE, &[key]);
                 }
                 Of::Oracle(guard) => {
                     let keys = synthesis(&guards[*guard], LabelSource::Oracle)?;

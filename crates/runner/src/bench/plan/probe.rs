@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Bench;
 use super::setting::{Of, Rate, Setting, mean};
 use crate::Result;
+use crate::bench::traces::trace_units;
 use crate::bench::units::{Done, invert_units, observe_units, run_guards};
 use crate::experiment::Experiment;
 use crate::parts::Split;
@@ -98,13 +99,26 @@ impl Bench<'_> {
                 })?;
             }
         }
+        for (place, traced) in experiment.traces.iter().enumerate() {
+            if begun.elapsed() <= PROBE_TIME && wanted.contains(&Of::Trace(place)) {
+                let alone = Experiment {
+                    traces: vec![traced.clone()],
+                    ..experiment.clone()
+                };
+                trace_units(&alone, networks, parts, units, scratch)?;
+            }
+        }
         for (name, inversion) in &experiment.inversion {
             let needs = |of: &Of| match of {
                 Of::Encode(wanted) | Of::Invert(wanted) => wanted == name,
                 Of::Reconstruct(_, guard) | Of::Synthesise(guard) | Of::Compare(guard) => {
                     experiment.guards[*guard].inversion == *name
                 }
-                Of::Observe(_) | Of::Perturb(..) | Of::Oracle(_) => false,
+                Of::Observe(_)
+                | Of::Perturb(..)
+                | Of::Oracle(_)
+                | Of::EncodeTraced
+                | Of::Trace(_) => false,
             };
             if begun.elapsed() > PROBE_TIME || !wanted.iter().any(needs) {
                 continue;

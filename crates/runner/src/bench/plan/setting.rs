@@ -27,6 +27,8 @@ pub(super) enum Of {
     Perturb(usize, Vec<Odin>, Where),
     /// An inversion by name, whose diffusion network works on latents.
     Encode(String),
+    /// The test images of traces, where the experiment's diffusion network works on latents and nothing else encodes.
+    EncodeTraced,
     /// An inversion by name.
     Invert(String),
     /// A reconstruction by name, and a guard that is compared with it.
@@ -37,6 +39,8 @@ pub(super) enum Of {
     Compare(usize),
     /// A guard by its place, should it be elected.
     Oracle(usize),
+    /// A trace by its place.
+    Trace(usize),
 }
 
 #[derive(Clone, Copy, PartialEq)]
