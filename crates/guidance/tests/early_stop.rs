@@ -219,6 +219,49 @@ fn the_unit_without_room_for_it_is_run_in_refilled_batches() {
     );
 }
 
+/// The input once, and each sample after each of its moves but the last one that is allowed, after which nobody looks.
+#[test]
+fn a_stop_by_a_network_costs_what_it_looks_at() {
+    let free = InversionConfig {
+        reserve: 4,
+        ..InversionConfig::default()
+    };
+    let metric = metric("features-cosine");
+    let thresholds = [(metric, threshold(&free, metric))];
+    for rows in [None, Some(2)] {
+        let config = InversionConfig {
+            rows,
+            ..stopping(&thresholds)
+        };
+        let classifier = SmallClassifier::random(12);
+        let look = Look::new(|image: Tensor<4>| View::new(image, Some(&classifier)));
+        let network = Counting::new(None);
+        let inverted = invert_with(
+            &network,
+            &trajectory(),
+            &config,
+            images(),
+            &look,
+            &mut |_| (),
+        )
+        .unwrap();
+        let cost = inverted.cost;
+        let counted: usize = classifier.rows.lock().unwrap().iter().sum();
+        assert_eq!(cost.classifier_rows as usize, counted);
+        assert_eq!(cost.unet_rows as usize, network.total());
+        assert_eq!(network.recorded(), 0);
+        let moves: usize = inverted.stops.iter().map(|stop| stop + 1).sum();
+        assert_eq!(network.total(), moves);
+        let last = inverted.stops.iter().filter(|stop| **stop == 15).count();
+        let looked = moves - last;
+        match rows {
+            None => assert_eq!(counted, 7 + looked),
+            // The inputs of rows that joined others are looked at again with them.
+            Some(_) => assert!((7 + looked..=2 * looked).contains(&counted), "{counted}"),
+        }
+    }
+}
+
 #[test]
 fn what_cannot_stop_is_refused() {
     let network = Counting::new(None);

@@ -63,7 +63,7 @@ fn cost_of_inversion_and_synthesis() {
     );
     assert_eq!(inverted.stops, [5; 4]);
 
-    let rows = |config: GuidanceConfig, unet: u64, classified: u64| {
+    let rows = |config: GuidanceConfig, unet: u64, classified: u64| -> [u64; 2] {
         let network = Counting::new(Some(10));
         let seen = SmallClassifier::random(12);
         let context =
@@ -91,22 +91,34 @@ fn cost_of_inversion_and_synthesis() {
             (classified, classified),
             "{config:?}"
         );
+        // Only a gradient through the U-Net has it recorded.
+        let through = cost.unet_gradient_rows > 0;
+        assert_eq!(
+            network.recorded(),
+            if through { network.total() } else { 0 }
+        );
+        [cost.unet_gradient_rows, cost.classifier_gradient_rows]
     };
-    rows(GuidanceConfig::None {}, 6 * 4, 0);
-    rows(classifier_free(3.0, None), 2 * 6 * 4, 0);
-    rows(classifier_free(1.0, None), 6 * 4, 0);
-    rows(classifier_free(0.0, None), 6 * 4, 0);
-    rows(classifier_free(3.0, Some(0.2)), 2 * 6 * 4, 4);
+    let none = [0, 0];
+    assert_eq!(rows(GuidanceConfig::None {}, 6 * 4, 0), none);
+    assert_eq!(rows(classifier_free(3.0, None), 2 * 6 * 4, 0), none);
+    assert_eq!(rows(classifier_free(1.0, None), 6 * 4, 0), none);
+    assert_eq!(rows(classifier_free(0.0, None), 6 * 4, 0), none);
+    assert_eq!(rows(classifier_free(3.0, Some(0.2)), 2 * 6 * 4, 4), none);
     let clean = CleanGradConfig::default();
-    rows(GuidanceConfig::Classifier(clean.clone()), 6 * 4, 8 * 6 * 4);
-    rows(
-        GuidanceConfig::Classifier(CleanGradConfig {
-            cutout: false,
-            ..clean
-        }),
-        6 * 4,
-        6 * 4,
-    );
+    let whole = CleanGradConfig {
+        cutout: false,
+        ..clean.clone()
+    };
+    let through = CleanGradConfig {
+        gradient: GradientPath::ThroughUnet,
+        ..clean.clone()
+    };
+    let views = 8 * 6 * 4;
+    let guided = |config| GuidanceConfig::Classifier(config);
+    assert_eq!(rows(guided(clean), 6 * 4, views), [0, views]);
+    assert_eq!(rows(guided(whole), 6 * 4, 6 * 4), [0, 6 * 4]);
+    assert_eq!(rows(guided(through), 6 * 4, views), [6 * 4, views]);
 }
 
 /// Every kind of guidance: the result of a sample is the same alone, among others, and in another order.
@@ -387,6 +399,15 @@ fn what_means_nothing_is_refused() {
             classifier_free(1.0, Some(0.2)),
         ),
         "scale = 1",
+    );
+    has(
+        refusal(
+            &with_null,
+            Some(&classifier),
+            1,
+            classifier_free(0.0, Some(0.2)),
+        ),
+        "scale = 0",
     );
     has(
         refusal(

@@ -40,18 +40,21 @@ impl ClassifierFreeConfig {
     /// Refuses what cannot be, or means nothing for this network.
     ///
     /// # Errors
-    /// When the network has no null label, a setting is out of range, or `dsg_cut` comes with `scale = 1` (there is
-    /// nothing then that the mask could tell apart).
+    /// When the network has no null label, a setting is out of range, or `dsg_cut` comes with a `scale` of 1 or 0 (there
+    /// is nothing then that the mask could tell apart).
     pub fn check(&self, network: &dyn NoisePredictor) -> Result<(), Error> {
         if !self.scale.is_finite() {
             return Err(scale_error(self.scale, "it has to be a finite number"));
         }
         let null = network.null_label().is_some();
         if let Some(cut) = self.dsg_cut {
-            if self.scale == 1.0 {
+            if self.scale == 1.0 || self.scale == 0.0 {
                 return Err(dsg_error(
                     cut,
-                    "it means nothing at scale = 1: raise the scale, or leave it out",
+                    &format!(
+                        "it means nothing at scale = {}: raise the scale, or leave it out",
+                        self.scale
+                    ),
                 ));
             }
             if !null {
@@ -83,7 +86,7 @@ impl ClassifierFree {
     ///
     /// # Errors
     /// When the network has no null label, a label is not one of its classes, or `dsg_cut` is out of range, comes
-    /// with `scale = 1` (there is nothing then that the mask could tell apart) or without a classifier.
+    /// with a `scale` of 1 or 0 (there is nothing then that the mask could tell apart) or without a classifier.
     pub fn new(
         config: &ClassifierFreeConfig,
         context: &GuidanceContext<'_>,

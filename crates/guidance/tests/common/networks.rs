@@ -11,6 +11,7 @@ use super::uniform;
 /// A smooth function of image, step and label that counts the rows that it is given.
 pub struct Counting {
     pub rows: Mutex<Vec<usize>>,
+    recorded: Mutex<usize>,
     pub null: Option<usize>,
 }
 
@@ -18,8 +19,14 @@ impl Counting {
     pub fn new(null: Option<usize>) -> Self {
         Self {
             rows: Mutex::default(),
+            recorded: Mutex::default(),
             null,
         }
+    }
+
+    /// Rows that were recorded for gradients.
+    pub fn recorded(&self) -> usize {
+        *self.recorded.lock().unwrap()
     }
 
     pub fn total(&self) -> usize {
@@ -31,6 +38,9 @@ impl NoisePredictor for Counting {
     fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
         let [rows, ..] = x_t.dims();
         self.rows.lock().unwrap().push(rows);
+        if x_t.is_autodiff() {
+            *self.recorded.lock().unwrap() += rows;
+        }
         let t = t.reshape([rows, 1, 1, 1]) / 500.0;
         let label = match label {
             None => Tensor::full([rows, 1, 1, 1], 10.0, &x_t.device()),
