@@ -174,7 +174,7 @@ impl<'l, 'v> Look<'l, 'v> {
 pub(crate) struct Watch<'c, 'v> {
     config: &'c EarlyStopConfig,
     look: &'c Look<'c, 'v>,
-    /// The input of the rows at these positions; made again when others join.
+    /// The input of the rows at these positions.
     reference: Option<(Vec<usize>, View<'v>)>,
     cost: Cost,
 }
@@ -206,9 +206,12 @@ impl<'c, 'v> Watch<'c, 'v> {
                 StopMetric::Psnr => (psnr(self.look.input(image, rows), now.clone()), 0.0),
                 StopMetric::Similarity(name) => {
                     let seen = seen.get_or_insert_with(|| (self.look.view)(now.clone()));
-                    let reference = reference(&mut self.reference, &mut self.cost, rows, || {
-                        (self.look.view)(self.look.input(image, rows))
-                    });
+                    let input = |positions: &[usize]| {
+                        let [batch, ..] = image.dims();
+                        let rows = Rows::new(positions.to_vec(), batch, &image.device());
+                        (self.look.view)(self.look.input(image, &rows))
+                    };
+                    let reference = reference(&mut self.reference, &mut self.cost, rows, input)?;
                     let score = name.similarity().score(reference, seen)?;
                     (score, StopMetric::offset(name))
                 }
@@ -233,30 +236,31 @@ impl<'c, 'v> Watch<'c, 'v> {
     }
 }
 
+/// The input of `rows`, of which `make` makes a view of those at some positions: what is known of one is not asked again.
 fn reference<'s, 'a>(
     kept: &'s mut Option<(Vec<usize>, View<'a>)>,
     cost: &mut Cost,
     rows: &Rows,
-    make: impl FnOnce() -> View<'a>,
-) -> &'s View<'a> {
-    if kept
-        .as_ref()
-        .is_some_and(|(positions, _)| positions != rows.positions())
-        && let Some((positions, view)) = kept.take()
-    {
-        *cost += view.cost();
-        // Rows that have left take nothing away from what is known of the others.
-        let places = rows.positions().iter().map(|position| {
-            let place = positions.iter().position(|known| known == position);
-            place.ok_or(())
-        });
-        if let Ok(places) = places.collect::<Result<Vec<usize>, ()>>() {
-            *kept = Some((rows.positions().to_vec(), view.select(&places)));
+    make: impl Fn(&[usize]) -> View<'a>,
+) -> Result<&'s View<'a>, Error> {
+    let now = rows.positions();
+    let view = match kept.take() {
+        None => make(now),
+        Some((positions, view)) if positions == now => view,
+        Some((positions, view)) => {
+            *cost += view.cost();
+            let place = |position: &usize| positions.iter().position(|known| known == position);
+            // Those who have joined are behind the others.
+            let stay = now.iter().map_while(place).collect::<Vec<_>>();
+            let fresh = &now[stay.len()..];
+            match (stay.is_empty(), fresh.is_empty()) {
+                (true, _) => make(fresh),
+                (false, true) => view.select(&stay),
+                (false, false) => view.select(&stay).joined(&make(fresh), "early_stop")?,
+            }
         }
-    }
-    &kept
-        .get_or_insert_with(|| (rows.positions().to_vec(), make()))
-        .1
+    };
+    Ok(&kept.insert((now.to_vec(), view)).1)
 }
 
 /// Peak signal-to-noise ratio `[batch]` in dB of images in [-1, 1], `20 log10(2 / rms)`; nothing is clamped.

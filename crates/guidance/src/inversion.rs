@@ -264,10 +264,17 @@ fn run(
 
         let last: Vec<bool> = indices.iter().map(|i| i + 1 == moves.len()).collect();
         let mut leaves = last.clone();
-        if let (Some(watch), true) = (&mut watch, last.contains(&false)) {
-            let stop = watch.stops(&image, &rows, &x)?;
-            for (leaves, stop) in leaves.iter_mut().zip(stop) {
-                *leaves |= stop;
+        let going: Vec<usize> = (0..rows.len()).filter(|row| !last[*row]).collect();
+        if let (Some(watch), false) = (&mut watch, going.is_empty()) {
+            let stop = if going.len() == rows.len() {
+                watch.stops(&image, &rows, &x)?
+            } else {
+                let positions = going.iter().map(|row| rows.positions()[*row]).collect();
+                let x = x.clone().select(0, int_tensor(&going, &device));
+                watch.stops(&image, &Rows::new(positions, batch, &device), &x)?
+            };
+            for (row, stop) in going.into_iter().zip(stop) {
+                leaves[row] = stop;
             }
         }
         let (gone, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|row| leaves[*row]);

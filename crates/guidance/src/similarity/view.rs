@@ -86,6 +86,41 @@ impl<'a> View<'a> {
         }
     }
 
+    /// This view and, behind it, that of `others`, of whom is found out what is known of the images here.
+    ///
+    /// # Errors
+    /// When something cannot be found out; `wanted_by` is who asks.
+    pub(crate) fn joined(self, others: &Self, wanted_by: &'static str) -> Result<Self, Error> {
+        let rows = |a: &Tensor<2>, b: Tensor<2>| Tensor::cat(vec![a.clone(), b], 0);
+        let layers = |a: &[Tensor<4>], b: Vec<Tensor<4>>| -> Vec<Tensor<4>> {
+            let pairs = a.iter().zip(b);
+            pairs
+                .map(|(a, b)| Tensor::cat(vec![a.clone(), b], 0))
+                .collect()
+        };
+        let images = Tensor::cat(vec![self.image, others.image.clone()], 0);
+        let mut joined = Self::new(images, self.classifier);
+        // The stages first: features and logits follow from them.
+        if let Some(known) = self.stages.get() {
+            joined.stages = layers(known, others.stages(wanted_by)?).into();
+        }
+        if let Some(known) = self.features.get() {
+            joined.features = rows(known, others.features(wanted_by)?).into();
+        }
+        if let Some(known) = self.logits.get() {
+            joined.logits = rows(known, others.logits(wanted_by)?).into();
+        }
+        if let Some(known) = self.dists.get() {
+            joined.dists = layers(known, others.dists_layers(wanted_by)?).into();
+        }
+        if let Some(known) = self.lpips.get() {
+            joined.lpips = layers(known, others.lpips_layers(wanted_by)?).into();
+        }
+        joined.perceptual = self.perceptual;
+        joined.rows = (self.rows.into_inner() + others.cost().classifier_rows).into();
+        Ok(joined)
+    }
+
     /// The images, `[batch, channel, height, width]`, clamped to [-1, 1].
     pub fn image(&self) -> &Tensor<4> {
         &self.image
