@@ -50,9 +50,10 @@ impl Tables {
             let rebuilt = run.rebuild(&folder)?;
             let shown = folder.strip_prefix(root.path()).unwrap_or(&folder);
             println!(
-                "{}: {} rows, {} files, {:.1} s",
+                "{}: {} rows, {} traces, {} files, {:.1} s",
                 shown.display(),
                 run.scores.methods().count(),
+                run.record.configuration.traces.len(),
                 rebuilt.written.len(),
                 begun.elapsed().as_secs_f64()
             );

@@ -126,7 +126,7 @@ pub(super) fn markdown(
              The classifier's accuracy on them is {accuracy:.2} %. `metrics.csv` has all metrics with 95 % intervals.\n\n"
         ),
         None => format!(
-            "{images} in-distribution test images. The classifier's accuracy on them is {accuracy:.2} %.\n\n"
+            "{images} in-distribution test images. The classifier's accuracy on them is {accuracy:.2} %.\n"
         ),
     };
     if !run.record.benchmark.left_out.is_empty() {

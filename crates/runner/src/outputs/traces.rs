@@ -55,16 +55,19 @@ fn charts(trace: &Trace, summaries: &[&Summary]) -> Vec<(&'static str, LineChart
         TraceKind::Inversion { .. } => {
             let psnr = "mean PSNR to the input in dB";
             let over = "mean PSNR less in-distribution's, in dB";
+            // A line at 0 that every other plot has too, so that each set is drawn alike in all of them.
+            let mut differences = by_set(Series::PsnrXt, Measure::PsnrOverId);
+            if let Some(mut id) = by_set(Series::PsnrXt, Measure::Psnr).into_iter().next()
+                && !differences.is_empty()
+            {
+                for point in &mut id.points {
+                    (point.y, point.interval) = (0.0, None);
+                }
+                differences.insert(0, id);
+            }
             vec![
                 ("", chart("", psnr, by_set(Series::PsnrXt, Measure::Psnr))),
-                (
-                    "-difference",
-                    chart(
-                        "difference",
-                        over,
-                        by_set(Series::PsnrXt, Measure::PsnrOverId),
-                    ),
-                ),
+                ("-difference", chart("difference", over, differences)),
                 (
                     "-x0hat",
                     chart("x0hat", psnr, by_set(Series::PsnrX0hat, Measure::Psnr)),
