@@ -115,7 +115,7 @@ fn cost_of_inversion_and_synthesis() {
         ..clean.clone()
     };
     let views = 8 * 6 * 4;
-    let guided = |config| GuidanceConfig::Classifier(config);
+    let guided = GuidanceConfig::Classifier;
     assert_eq!(rows(guided(clean), 6 * 4, views), [0, views]);
     assert_eq!(rows(guided(whole), 6 * 4, 6 * 4), [0, 6 * 4]);
     assert_eq!(rows(guided(through), 6 * 4, views), [6 * 4, views]);
