@@ -194,6 +194,36 @@ fn ctrl_c_is_a_clean_end() {
     assert!(!clone.path("out/metrics.csv").exists());
 }
 
+/// Both on one store: what the diffusion network makes is another output, what the classifier says is the same.
+#[test]
+fn bfloat16_is_another_run() {
+    let clone = Clone::new(EXPERIMENT);
+    let run = |out: &str, compute: &str| {
+        let base = ["bench", "small", "--no-progress", "--store", "store"];
+        let run = clone.run(&[&base[..], &["--out", out, "--compute", compute]].concat());
+        assert!(run.status.success(), "{}", stderr(&run));
+        let text = fs::read(clone.path(out).join("run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        record
+    };
+    let (single, half) = (run("f32", "f32"), run("bf16", "bf16"));
+    assert!(single["conventions"].get("compute").is_none());
+    assert!(
+        half["conventions"]["compute"]
+            .as_str()
+            .unwrap()
+            .contains("bfloat16")
+    );
+    let reused = |stage: &str| half["stages"][stage]["reused"].as_u64().unwrap();
+    assert_eq!((reused("invert"), reused("synthesise")), (0, 0));
+    assert!(reused("observe") > 0);
+    assert_ne!(results(&clone, "f32").0, results(&clone, "bf16").0);
+    assert_fails(
+        &clone.run(&["bench", "small", "--compute", "f16", "--out", "f16"]),
+        &["f32, bf16"],
+    );
+}
+
 #[test]
 fn two_runs_do_not_share_an_output_directory() {
     let clone = Clone::new(EXPERIMENT);

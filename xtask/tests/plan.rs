@@ -60,7 +60,9 @@ fn the_plan_is_what_the_run_then_does() {
         "\n[[vary]]\n'guard.free.guidance.scale' = [1.5, 2.0]\n[[detector]]\nname = \"odin\"\n";
     let clone = Clone::new(&format!(
         "{}{sweep}",
-        quick().replace("oracle = true", "oracle = false")
+        quick()
+            .replace("oracle = true", "oracle = false")
+            .replace("\"reconstruction\"]", "\"reconstruction\", \"contrast\"]")
     ));
     let dry = ["bench", "small", "--out", "out", "--dry-run"];
     let first = clone.run(&dry);

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::shelf::{at_hand, or_passed_over, with_shelf};
-use diffguard_datasets::benchmark::{self, AnySet, OpenBenchmark, Role};
+use diffguard_datasets::benchmark::{self, AnySet, Limits, OpenBenchmark, Role};
 use diffguard_datasets::cifar::{Part, load_cifar10};
 use diffguard_datasets::listed::{ListedSet, open_archive};
 use diffguard_datasets::lists::Lists;
@@ -145,7 +145,21 @@ fn limits_take_the_same_images_before_and_after_decoding() -> Result<()> {
     let Some(opened) = open("cifar10-v1.5") else {
         return Ok(());
     };
-    let small = opened.limit(60, 20, 7).load()?;
+    let most = Limits {
+        test: 60,
+        extra: 30,
+        validation: 20,
+    };
+    let small = opened.limit(most, 7).load()?;
+    for ood in &small.ood_test {
+        let extra = ood.role == Role::Extra;
+        assert_eq!(
+            ood.set.len(),
+            if extra { 30 } else { 60 },
+            "{}",
+            ood.set.name
+        );
+    }
     assert_eq!((small.id_test.len(), small.id_val.len()), (60, 20));
     assert_eq!(small.fit.len(), 50_000);
     assert_eq!(small.id_test, opened.id_test.load()?.limit(60, 7));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::shelf::or_passed_over;
 use diffguard_datasets::assets::{Assets, MANIFEST};
-use diffguard_datasets::benchmark::{self, Benchmark, OpenBenchmark, Role};
+use diffguard_datasets::benchmark::{self, Benchmark, Limits, OpenBenchmark, Role};
 use diffguard_datasets::{
     Error, ImageSet, OUT_OF_DISTRIBUTION, fashion_mnist, idx, quick, quick_training_split,
 };
@@ -136,15 +136,20 @@ fn loading_is_repeatable_and_limits_are_even() {
     let quick = OpenBenchmark::from(load());
     let checksum = |benchmark: &OpenBenchmark| benchmark.checksum().unwrap();
     assert_eq!(checksum(&quick), checksum(&OpenBenchmark::from(load())));
-    let opened = quick.limit(80, 40, 5);
+    let most = Limits {
+        test: 80,
+        extra: 80,
+        validation: 40,
+    };
+    let opened = quick.limit(most, 5);
     let small = opened.load().unwrap();
     per_class(&small.id_test, 10);
     per_class(&small.id_val, 5);
     per_class(&small.fit, 500);
     assert!(small.ood_test.iter().all(|ood| ood.set.len() == 80));
     assert!(small.ood_val.iter().all(|set| set.len() == 40));
-    assert_eq!(checksum(&opened), checksum(&quick.limit(80, 40, 5)));
-    assert_ne!(checksum(&opened), checksum(&quick.limit(80, 40, 6)));
+    assert_eq!(checksum(&opened), checksum(&quick.limit(most, 5)));
+    assert_ne!(checksum(&opened), checksum(&quick.limit(most, 6)));
 }
 
 #[test]

@@ -35,6 +35,17 @@ pub enum Reference {
     Input,
     /// The unconditional reconstruction from the same latent (the authors' GDM experiments).
     Reconstruction,
+    /// The input, against what is lost of it without a label: the similarity of input and synthesis less that of input and
+    /// unconditional reconstruction. What no synthesis keeps of an image cancels, what the label changes stays. Not in the
+    /// paper.
+    Contrast,
+}
+
+impl Reference {
+    /// Whether it takes the unconditional reconstruction.
+    pub fn needs_reconstruction(self) -> bool {
+        matches!(self, Self::Reconstruction | Self::Contrast)
+    }
 }
 
 /// Everything that decides a score, but for the networks.
@@ -261,8 +272,8 @@ impl DiffGuard {
             &mut cost,
         )?;
         cost += context.cost();
-        let against_reconstruction = self.settings.reference.contains(&Reference::Reconstruction);
-        let reconstruction = match against_reconstruction {
+        let mut references = self.settings.reference.iter();
+        let reconstruction = match references.any(|reference| reference.needs_reconstruction()) {
             false => None,
             true => Some(self.synthesise(
                 &Unconditional,
@@ -284,23 +295,35 @@ impl DiffGuard {
                 }
             })
             .collect();
+        let input = self
+            .view(images.clone())
+            .with_observations(features.clone(), logits.clone());
         let made = self.view(synthesis.clone());
+        let without = reconstruction
+            .as_ref()
+            .map(|image| self.view(image.clone()));
         for reference in &self.settings.reference {
-            let view = match (reference, &reconstruction) {
-                (Reference::Reconstruction, Some(image)) => self.view(image.clone()),
-                _ => self
-                    .view(images.clone())
-                    .with_observations(features.clone(), logits.clone()),
-            };
             for name in &self.settings.similarity {
-                let scores = name.similarity().score(&view, &made)?.into_data();
+                let similarity = name.similarity();
+                let scores = match (reference, &without) {
+                    (Reference::Reconstruction, Some(without)) => {
+                        similarity.score(without, &made)?
+                    }
+                    (Reference::Contrast, Some(without)) => {
+                        similarity.score(&input, &made)? - similarity.score(&input, without)?
+                    }
+                    _ => similarity.score(&input, &made)?,
+                };
+                let scores = scores.into_data();
                 for (image, score) in images_report.iter_mut().zip(scores.iter::<f64>()) {
                     image.scores.insert((*reference, *name), score);
                 }
             }
-            cost += view.cost();
         }
-        cost += made.cost();
+        cost += input.cost() + made.cost();
+        if let Some(without) = &without {
+            cost += without.cost();
+        }
         Ok(Report {
             images: images_report,
             synthesis: synthesis.clamp(-1.0, 1.0),

@@ -9,8 +9,9 @@ use common::{
     uniform,
 };
 use diffguard_guidance::{
-    Cost, DiffGuard, EarlyStopConfig, GuidanceConfig, GuidanceContext, InversionConfig,
-    LabelSource, Reference, Settings, SimilarityName, Start, SynthesisConfig, Trajectory,
+    Cost, DiffGuard, EarlyStopConfig, GuidanceConfig, GuidanceContext, ImageReport,
+    InversionConfig, LabelSource, Reference, Settings, SimilarityName, Start, SynthesisConfig,
+    Trajectory,
     guidance::{ClassifierFreeConfig, CleanGradConfig},
     invert, synthesise,
 };
@@ -94,6 +95,40 @@ fn a_report_costs_what_the_algorithm_needs() {
             ..Cost::default()
         }
     );
+}
+
+#[test]
+fn a_contrast_is_what_the_label_changes() {
+    let score = |guidance: GuidanceConfig, reference: &[Reference]| {
+        let settings = Settings {
+            guidance,
+            reference: reference.to_vec(),
+            ..settings()
+        };
+        guard(settings).score(&images(3)).unwrap()
+    };
+    let free = GuidanceConfig::ClassifierFree(ClassifierFreeConfig::default());
+    let guided = score(free, &[Reference::Input, Reference::Contrast]);
+    let plain = score(
+        GuidanceConfig::None {},
+        &[Reference::Input, Reference::Contrast],
+    );
+    for (guided, plain) in guided.images.iter().zip(&plain.images) {
+        for name in &settings().similarity {
+            let of = |image: &ImageReport, reference| image.scores[&(reference, *name)];
+            let difference = of(guided, Reference::Input) - of(plain, Reference::Input);
+            let contrast = of(guided, Reference::Contrast);
+            assert!(
+                (contrast - difference).abs() < 1e-4,
+                "{name}: {contrast} {difference}"
+            );
+            assert!(contrast.abs() > 1e-4, "{name}: {contrast}");
+            assert_eq!(of(plain, Reference::Contrast), 0.0, "{name}");
+        }
+    }
+    // Six moves up, seven down: guided in two rows, and once without; the classifier sees three images of each.
+    assert_eq!(guided.cost.unet_rows, 3 * (6 + 3 * 7));
+    assert_eq!(guided.cost.classifier_rows, 3 * 3);
 }
 
 #[test]

@@ -71,6 +71,18 @@ impl Shape {
         })
     }
 
+    /// The same convolution as [`conv3x3`](crate::conv3x3) has it, where it is one.
+    pub fn as_conv3x3(&self) -> Option<crate::conv3x3::Shape> {
+        let taken = (self.kernel, self.stride, self.padding) == ([3, 3], [1, 1], [1, 1]);
+        taken.then_some(crate::conv3x3::Shape {
+            batch: self.batch,
+            channels_in: self.channels_in,
+            channels_out: self.channels_out,
+            height: self.input[0],
+            width: self.input[1],
+        })
+    }
+
     fn pixels_in(&self) -> usize {
         self.input[0] * self.input[1]
     }

@@ -11,8 +11,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, TensorData};
 
+use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
-use crate::{conv2d, conv3x3, norm_silu, transformed};
+use crate::{bf16, conv2d, conv3x3, norm_silu};
 
 /// What the fused kernels ask of a backend.
 #[backend_extension(Flex, Autodiff)]
@@ -109,25 +110,65 @@ fn transformed(
 ) -> impl FnOnce(Tile) -> Arc<Weights> {
     let channels = (shape.channels_in, shape.channels_out);
     move |tile| {
-        if constant {
-            transformed::kept(weight, values(weight), channels, tile, turned)
-        } else {
-            Arc::new(Weights::of(values(weight), channels, tile, turned))
+        let make = || Weights::of(values(weight), channels, tile, turned);
+        let form = Form::Winograd {
+            tile,
+            turned,
+            rounded: false,
+        };
+        match constant {
+            true => kept(weight, values(weight), channels, form, make),
+            false => Arc::new(make()),
         }
+    }
+}
+
+/// The forward pass of weights that are not being learnt on bfloat16 values; all contiguous.
+fn bf16_forward(
+    x: &Primitive,
+    weight: &Primitive,
+    bias: &Primitive,
+    shape: conv2d::Shape,
+) -> Vec<f32> {
+    let channels = (shape.channels_in, shape.channels_out);
+    #[cfg(target_arch = "x86_64")]
+    if bf16::has_tiles() {
+        let packed = kept(weight, values(weight), channels, Form::Tiles, || {
+            bf16::Packed::of(values(weight), channels.0, channels.1)
+        });
+        return bf16::forward(values(x), &packed, values(bias), &shape);
+    }
+    let (x, rounded) = (bf16::rounded(values(x)), bf16::rounded(values(weight)));
+    match shape.as_conv3x3() {
+        Some(shape) => conv3x3::forward(&x, &rounded, Some(values(bias)), shape, |tile| {
+            let form = Form::Winograd {
+                tile,
+                turned: false,
+                rounded: true,
+            };
+            kept(weight, values(weight), channels, form, || {
+                Weights::of(&rounded, channels, tile, false)
+            })
+        }),
+        None => conv2d::forward(&x, &rounded, values(bias), shape),
     }
 }
 
 /// The forward pass on the CPU; `constant` says that the weights are not being learnt.
 fn conv3x3_forward(x: Primitive, weight: Primitive, bias: Primitive, constant: bool) -> Primitive {
     let shape = conv_shape(&x, &weight);
+    let general = general_shape(&x, &weight, [1, 1], [1, 1]);
     let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
-    let y = conv3x3::forward(
-        values(&x),
-        values(&weight),
-        Some(values(&bias)),
-        shape,
-        transformed(&weight, shape, constant, false),
-    );
+    let y = match constant && bf16::wanted(&general) {
+        true => bf16_forward(&x, &weight, &bias, general),
+        false => conv3x3::forward(
+            values(&x),
+            values(&weight),
+            Some(values(&bias)),
+            shape,
+            transformed(&weight, shape, constant, false),
+        ),
+    };
     tensor(
         y,
         [shape.batch, shape.channels_out, shape.height, shape.width],
@@ -164,7 +205,10 @@ impl KernelOps for Flex {
     ) -> Primitive {
         let shape = general_shape(&x, &weight, stride, padding);
         let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
-        let y = conv2d::forward(values(&x), values(&weight), values(&bias), shape);
+        let y = match bf16::wanted(&shape) {
+            true => bf16_forward(&x, &weight, &bias, shape),
+            false => conv2d::forward(values(&x), values(&weight), values(&bias), shape),
+        };
         let [height, width] = shape.output();
         tensor(y, [shape.batch, shape.channels_out, height, width])
     }

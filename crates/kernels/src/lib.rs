@@ -5,6 +5,9 @@
 //! network is written once. Results do not depend on the number of threads: work is cut into fixed units and
 //! sums are taken in a fixed order.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod bf16;
 mod conv2d;
 mod conv3x3;
 mod extension;
@@ -19,6 +22,7 @@ mod winograd;
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
+pub use bf16::with_bf16;
 pub use conv2d::conv2d;
 pub use conv3x3::conv3x3;
 pub use linear_rows::{ROWS, linear_rows};

@@ -12,9 +12,11 @@ pub enum Instructions {
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
+    /// AVX-512 and the matrix tiles of AMX, for bfloat16.
+    Amx,
 }
 
-static ALLOWED: AtomicU8 = AtomicU8::new(Instructions::Avx512 as u8);
+static ALLOWED: AtomicU8 = AtomicU8::new(Instructions::Amx as u8);
 
 /// Keeps the kernels' own loops from using more than `most`, so that tests reach every path on one machine.
 #[doc(hidden)]
@@ -23,7 +25,7 @@ pub fn limit_instructions(most: Instructions) {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn allowed(instructions: Instructions) -> bool {
+pub(crate) fn allowed(instructions: Instructions) -> bool {
     ALLOWED.load(Ordering::Relaxed) >= instructions as u8
 }
 

@@ -144,5 +144,5 @@ fn every_set_of_instructions_computes_the_same() {
         assert_eq!(case.ours(&device), convolved, "{most:?}");
         assert_eq!(norm(), normalised, "{most:?}");
     }
-    limit_instructions(Instructions::Avx512);
+    limit_instructions(Instructions::Amx);
 }

@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod checkpoint;
 pub mod cifar_resnet;
+mod compute;
 pub mod described;
 mod error;
 pub mod input_gradient;
@@ -29,6 +30,7 @@ pub mod vgg;
 pub mod vq_autoencoder;
 pub mod wide_resnet;
 
+pub use compute::Compute;
 pub use error::Error;
 pub use summary::{NetworkSummary, Summary};
 pub use traits::{Classifier, FirstStage, NoisePredictor};

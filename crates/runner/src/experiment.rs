@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 pub use diffguard_guidance::Reference;
 use diffguard_guidance::synthesis::SynthesisConfig;
 use diffguard_guidance::{GuidanceConfig, InversionConfig, LabelSource, SimilarityName};
+use diffguard_models::Compute;
+use diffguard_ood::detectors::{self, Need};
 use diffguard_ood::suggest;
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +40,18 @@ pub struct Experiment {
     pub limit: usize,
     /// Images of each validation set at most.
     pub validation_limit: usize,
+    /// Images of each test set beside the benchmark at most; `limit` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_limit: Option<usize>,
     /// Seed of the choice of images, of random labels and of the bootstrap.
     #[serde(default)]
     pub seed: u64,
     /// Images of a work unit.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// What the diffusion networks' convolutions compute on (`"f32"`, `"bf16"`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub compute: Compute,
     /// Bootstrap replicates of every interval.
     #[serde(default = "default_replicates")]
     pub bootstrap: usize,
@@ -85,6 +93,10 @@ pub struct Experiment {
     /// What the picture grid shows side by side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gallery: Option<Gallery>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_batch() -> usize {
@@ -298,6 +310,9 @@ impl Experiment {
                 "`classifiers` is empty; name at least the classifier under protection".into(),
             );
         }
+        if self.extra_limit == Some(0) {
+            return fault("`extra_limit` must be at least 1".into());
+        }
         if self.batch == 0 || self.limit == 0 || self.validation_limit == 0 || self.bootstrap == 0 {
             return fault(
                 "`batch`, `limit`, `validation_limit` and `bootstrap` must be at least 1".into(),
@@ -440,6 +455,17 @@ impl Experiment {
         Ok(())
     }
 
+    /// Whether a detector fits to training images.
+    pub fn fits(&self) -> bool {
+        self.detectors.iter().any(|choice| {
+            // A name that is none was refused when the experiment was read.
+            detectors::entry(&choice.name).is_ok_and(|entry| {
+                let training = [Need::TrainLogits, Need::TrainFeatures, Need::TrainLabels];
+                training.iter().any(|need| entry.needs.contains(need))
+            })
+        })
+    }
+
     /// Refuses the name of a row that a run of this experiment will not have. (The rows of several classifiers have
     /// names that their records give; they are not known here.)
     pub fn check_row(&self, row: &str) -> Result<()> {
@@ -509,6 +535,7 @@ impl Guard {
         match reference {
             Reference::Input => format!("diffguard-{}/{similarity}", self.name),
             Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),
+            Reference::Contrast => format!("diffguard-{}/{similarity}@contrast", self.name),
         }
     }
 }

@@ -9,7 +9,7 @@ use diffguard_datasets::manifest::Manifest;
 use diffguard_guidance::{CentreCrop, Schedule, ScheduleConfig, SimilarityName, View};
 use diffguard_models::checkpoint::{KeyMap, Source};
 use diffguard_models::network::{ClassifierNetwork, DiffusionNetwork};
-use diffguard_models::{Classifier, FirstStage, NoisePredictor};
+use diffguard_models::{Classifier, Compute, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::recorded::Recorded;
@@ -58,6 +58,8 @@ pub struct Networks {
 pub struct LoadedDiffusion {
     /// The noise predictor.
     pub unet: Box<dyn NoisePredictor>,
+    /// What it computes on.
+    pub compute: Compute,
     /// Between images and the latents that it works on; none where it works on images.
     pub first_stage: Option<Box<dyn FirstStage>>,
     /// Family and sizes.
@@ -104,12 +106,12 @@ impl Networks {
             .first()
             .map_or(0, |first: &LoadedClassifier| first.network.num_classes());
         let diffusion = match &experiment.diffusion {
-            Some(name) => Some(load_diffusion(name, classes, root, device)?),
+            Some(name) => Some(load_diffusion(name, classes, root, device)?.on(experiment.compute)),
             None => None,
         };
         let mut diffusion_of = BTreeMap::new();
         for (inversion, name) in &experiment.diffusion_of {
-            let loaded = load_diffusion(name, classes, root, device)?;
+            let loaded = load_diffusion(name, classes, root, device)?.on(experiment.compute);
             diffusion_of.insert(inversion.clone(), loaded);
         }
         Ok(Self {
@@ -254,6 +256,21 @@ fn load_diffusion(
 }
 
 impl LoadedDiffusion {
+    /// The same network, computing on `compute`.
+    #[must_use]
+    pub fn on(self, compute: Compute) -> Self {
+        Self {
+            unet: compute.of(self.unet),
+            compute,
+            ..self
+        }
+    }
+
+    /// What it computes on, for keys: nothing where it is what it always was.
+    pub fn compute_key(&self) -> Option<Compute> {
+        Some(self.compute).filter(|compute| *compute != Compute::F32)
+    }
+
     /// The network that `record` describes, with the weights of `source`, for a classifier of so many classes.
     ///
     /// # Errors
@@ -279,6 +296,7 @@ impl LoadedDiffusion {
         }
         Ok(Self {
             unet,
+            compute: Compute::F32,
             first_stage: network.load_first_stage(source, device)?,
             network: network.clone(),
             provenance: Provenance {

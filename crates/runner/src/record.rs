@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use diffguard_datasets::benchmark::{OpenBenchmark, Role};
+use diffguard_models::Compute;
 use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,10 @@ impl Record {
                            Wilson's for shares at a step, else by the normal distribution";
             ("traces".to_owned(), meaning.to_owned())
         });
+        let compute = (experiment.compute != Compute::F32).then(|| {
+            let meaning = "the diffusion networks' convolutions multiply bfloat16 values (8 bits of mantissa) and sum in f32";
+            ("compute".to_owned(), meaning.to_owned())
+        });
         [
             ("score", "higher means more in-distribution"),
             (
@@ -198,6 +203,7 @@ impl Record {
         .map(|(name, meaning)| (name.to_owned(), meaning.to_owned()))
         .into_iter()
         .chain(traces)
+        .chain(compute)
         .collect()
     }
 

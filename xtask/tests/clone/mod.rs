@@ -60,7 +60,11 @@ impl Clone {
             folder.path().join("datasets.toml"),
         )
         .unwrap();
-        copy_folder(&repository.join("assets"), &folder.path().join("assets"));
+        let (assets, own) = (repository.join("assets"), folder.path().join("assets"));
+        copy_folder(&assets.join("quick"), &own.join("quick"));
+        for records in ["cifar10", "imagenet"] {
+            copy_records(&assets.join(records), &own.join(records));
+        }
         fs::create_dir(folder.path().join("experiments")).unwrap();
         fs::write(folder.path().join("experiments/small.toml"), experiment).unwrap();
         Self { folder }
@@ -102,6 +106,20 @@ pub fn copy_folder(from: &Path, to: &Path) {
             false => {
                 fs::copy(entry.path(), target).unwrap();
             }
+        }
+    }
+}
+
+/// The records of networks without their weights.
+fn copy_records(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|ending| ending == "toml")
+        {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
 }

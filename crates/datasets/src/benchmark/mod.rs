@@ -7,7 +7,7 @@ mod open;
 use std::path::Path;
 
 pub use self::any_set::AnySet;
-pub use self::open::{MEMORY_LIMIT, OpenBenchmark, OpenOodSet};
+pub use self::open::{Limits, MEMORY_LIMIT, OpenBenchmark, OpenOodSet};
 use crate::fetch::{DataDirs, Found};
 use crate::manifest::Manifest;
 use crate::synthetic::Outline;

@@ -31,27 +31,37 @@ pub struct OpenBenchmark {
     pub left_out: Vec<LeftOut>,
 }
 
+/// Images of each set at most, by what the set is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Test sets of the benchmark.
+    pub test: usize,
+    /// Test sets beside it ([`Role::Extra`]).
+    pub extra: usize,
+    /// Validation sets.
+    pub validation: usize,
+}
+
 impl OpenBenchmark {
-    /// At most `test` images of each test set and `validation` of each validation set. `fit` stays whole: detectors
-    /// that are fitted to fewer images would be other detectors.
+    /// At most so many images of each set, drawn by `seed`. `fit` stays whole: detectors that are fitted to fewer images
+    /// would be other detectors.
     #[must_use]
-    pub fn limit(&self, test: usize, validation: usize, seed: u64) -> Self {
+    pub fn limit(&self, most: Limits, seed: u64) -> Self {
+        let cut = |ood: &OpenOodSet| OpenOodSet {
+            set: match ood.role {
+                Role::Extra => ood.set.limit(most.extra, seed),
+                Role::Near | Role::Far => ood.set.limit(most.test, seed),
+            },
+            ..ood.clone()
+        };
+        let validation = self.ood_val.iter();
         Self {
-            id_val: self.id_val.limit(validation, seed),
-            ood_val: self
-                .ood_val
-                .iter()
-                .map(|set| set.limit(validation, seed))
+            id_val: self.id_val.limit(most.validation, seed),
+            ood_val: validation
+                .map(|set| set.limit(most.validation, seed))
                 .collect(),
-            id_test: self.id_test.limit(test, seed),
-            ood_test: self
-                .ood_test
-                .iter()
-                .map(|ood| OpenOodSet {
-                    set: ood.set.limit(test, seed),
-                    ..ood.clone()
-                })
-                .collect(),
+            id_test: self.id_test.limit(most.test, seed),
+            ood_test: self.ood_test.iter().map(cut).collect(),
             ..self.clone()
         }
     }

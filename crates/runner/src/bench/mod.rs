@@ -12,8 +12,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use diffguard_datasets::benchmark::OpenBenchmark;
+use diffguard_datasets::benchmark::{Limits, OpenBenchmark};
 use diffguard_guidance::{Trajectory, latent};
+use diffguard_models::Compute;
 
 pub(crate) use self::election::candidate;
 pub use self::election::{Chosen, FAST_WITHIN};
@@ -59,6 +60,8 @@ pub struct Options {
     pub device: Option<String>,
     /// Images of a work unit.
     pub batch: Option<usize>,
+    /// What the diffusion networks' convolutions compute on.
+    pub compute: Option<Compute>,
     /// Seed.
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
@@ -116,9 +119,11 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         }
         experiment.limit = limit;
         experiment.validation_limit = experiment.validation_limit.min(limit);
+        experiment.extra_limit = experiment.extra_limit.map(|most| most.min(limit));
     }
     experiment.batch = options.batch.unwrap_or(experiment.batch).max(1);
     experiment.seed = options.seed.unwrap_or(experiment.seed);
+    experiment.compute = options.compute.unwrap_or(experiment.compute);
     if let Some(threads) = options.threads {
         // Fails only where a pool exists already, which then has its size.
         let _ = rayon::ThreadPoolBuilder::new()
@@ -127,6 +132,12 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     }
     let device_name = options.device.clone().unwrap_or_else(|| "cpu".into());
     let device = device::parse(&device_name)?;
+    if experiment.compute != Compute::F32 && device_name != "cpu" {
+        return Err(Error::Setting(format!(
+            "`compute = \"{}\"` is for the device cpu; leave it out for `{device_name}`",
+            experiment.compute.name()
+        )));
+    }
     let out = match (&options.out, options.limit) {
         (Some(out), _) => out.clone(),
         _ if options.synthetic => root.runs().join(format!("{name}-synthetic")),
@@ -173,8 +184,12 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         }
     };
     // Cut before anything is decoded.
-    let (test, validation) = (experiment.limit, experiment.validation_limit);
-    let benchmark = benchmark.limit(test, validation, experiment.seed);
+    let most = Limits {
+        test: experiment.limit,
+        extra: experiment.extra_limit.unwrap_or(experiment.limit),
+        validation: experiment.validation_limit,
+    };
+    let benchmark = benchmark.limit(most, experiment.seed);
     networks.donors = donors(&experiment, &benchmark, &device)?;
     check_fit(&experiment, &benchmark, &networks)?;
     let parts = Part::of(&benchmark);

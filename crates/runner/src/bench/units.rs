@@ -42,11 +42,13 @@ impl Done {
     }
 }
 
-/// Every work unit of every part.
+/// Every work unit of every part; of the training images only where a detector fits to them.
 pub(super) fn work_units(experiment: &Experiment, parts: &[Part]) -> Vec<Done> {
+    let fits = experiment.fits();
     parts
         .iter()
         .enumerate()
+        .filter(|(_, part)| fits || part.split != Split::Fit)
         .flat_map(|(part, images)| {
             images
                 .units(experiment.batch)
@@ -109,7 +111,8 @@ pub(super) fn invert_units(
             )?;
             for guard in &experiment.guards {
                 let (name, synthesis) = guard.reconstruction();
-                let wanted = guard.reference.contains(&Reference::Reconstruction);
+                let mut references = guard.reference.iter();
+                let wanted = references.any(|reference| reference.needs_reconstruction());
                 if !wanted
                     || guard.inversion != *inversion_name
                     || unit.reconstructed.contains_key(&name)
@@ -178,7 +181,7 @@ pub(super) fn run_guards(
             )?;
             for reference in &guard.reference {
                 let name = match reference {
-                    Reference::Input => None,
+                    Reference::Input | Reference::Contrast => None,
                     Reference::Reconstruction => Some(guard.reconstruction().0),
                 };
                 if !references.contains_key(&name) {
@@ -191,15 +194,19 @@ pub(super) fn run_guards(
                     references.insert(name.clone(), with);
                 }
                 let with = &references[&name];
-                let columns = compare(
-                    pipeline,
-                    &what,
-                    &done.unit,
-                    networks,
-                    with,
-                    &made,
-                    &guard.similarity,
-                )?;
+                let similar = |what: &str, made: &Synthesis| {
+                    let names = &guard.similarity;
+                    compare(pipeline, what, &done.unit, networks, with, made, names)
+                };
+                let mut columns = similar(&what, &made)?;
+                if *reference == Reference::Contrast {
+                    let without = &done.reconstructed[&guard.reconstruction().0];
+                    let without = similar(&format!("reconstruction on {set}"), without)?;
+                    for (name, values) in &mut columns {
+                        let pairs = values.iter_mut().zip(&without[name]);
+                        pairs.for_each(|(value, without)| *value -= without);
+                    }
+                }
                 compared.push((place, *reference, columns));
             }
             made.image.let_go();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use diffguard_models::Compute;
 
 use super::stop_signal;
 use crate::Result;
@@ -35,6 +36,10 @@ pub struct Bench {
     /// Images of a work unit
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// What the diffusion networks' convolutions compute on, f32 or bf16 (on the CPU; fast where it has AMX) [default: as the
+    /// experiment says]
+    #[arg(long, value_name = "TYPE", value_parser = compute, conflicts_with = "shard")]
+    compute: Option<Compute>,
     /// Seed of the choice of images, of random labels and of the bootstrap
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -74,6 +79,12 @@ pub struct Bench {
     at_hand: bool,
 }
 
+fn compute(name: &str) -> std::result::Result<Compute, String> {
+    let known = [Compute::F32, Compute::Bf16];
+    let found = known.into_iter().find(|compute| compute.name() == name);
+    found.ok_or_else(|| "there are: f32, bf16".to_owned())
+}
+
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         let options = Options {
@@ -83,6 +94,7 @@ impl Bench {
             store: self.store,
             device: self.device,
             batch: self.batch,
+            compute: self.compute,
             seed: self.seed,
             threads: self.threads,
             against: self.against,

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use diffguard_guidance::{
     EarlyStopConfig, InversionConfig, Look, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
 };
+use diffguard_models::Compute;
 use serde::Serialize;
 
 use crate::Result;
@@ -36,6 +37,8 @@ struct DependsOn<'a> {
     unet: &'a str,
     schedule: &'a ScheduleConfig,
     inversion: &'a InversionConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute: Option<Compute>,
     images: &'a Key,
     /// What is inverted in their place, by a latent diffusion network.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +86,7 @@ pub fn invert_key(
             unet: &diffusion.provenance.sha256,
             schedule: &diffusion.schedule_config,
             inversion: config,
+            compute: diffusion.compute_key(),
             images: unit.key()?,
             encoded,
             classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),

@@ -7,6 +7,7 @@ use diffguard_guidance::{
     Cost, InversionConfig, ScheduleConfig, SpacingConfig, Step, Trajectory, forward_noise, latent,
 };
 use diffguard_models::Classifier;
+use diffguard_models::Compute;
 use serde::Serialize;
 
 use super::observe::predictions;
@@ -26,6 +27,8 @@ struct DependsOn<'a> {
     device: &'a str,
     unet: &'a str,
     schedule: &'a ScheduleConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compute: Option<Compute>,
     what: &'a TraceKind,
     images: &'a Key,
     /// What is inverted in their place, by a latent diffusion network.
@@ -68,6 +71,7 @@ pub fn trace_key(
             device: &pipeline.device_name,
             unet: &diffusion.provenance.sha256,
             schedule: &diffusion.schedule_config,
+            compute: diffusion.compute_key(),
             what,
             images: unit.key()?,
             encoded: encoded.filter(|_| matches!(what, TraceKind::Inversion { .. })),

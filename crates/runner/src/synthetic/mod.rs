@@ -73,13 +73,15 @@ pub fn networks(
         .first()
         .map_or(0, |first: &LoadedClassifier| first.network.num_classes());
     let diffusion = match &experiment.diffusion {
-        Some(name) => Some(diffusion(name, classes, root, folder, device, notes)?),
+        Some(name) => {
+            Some(diffusion(name, classes, root, folder, device, notes)?.on(experiment.compute))
+        }
         None => None,
     };
     let mut diffusion_of = BTreeMap::new();
     for (inversion, name) in &experiment.diffusion_of {
         let loaded = self::diffusion(name, classes, root, folder, device, notes)?;
-        diffusion_of.insert(inversion.clone(), loaded);
+        diffusion_of.insert(inversion.clone(), loaded.on(experiment.compute));
     }
     Ok(Networks {
         classifiers,

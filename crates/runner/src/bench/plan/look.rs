@@ -111,7 +111,9 @@ impl Bench<'_> {
         let mut known = BTreeSet::new();
         for (i, guard) in experiment.guards.iter().enumerate() {
             let (name, _) = guard.reconstruction();
-            if guard.reference.contains(&Reference::Reconstruction) && known.insert(name.clone()) {
+            let mut references = guard.reference.iter();
+            let wanted = references.any(|reference| reference.needs_reconstruction());
+            if wanted && known.insert(name.clone()) {
                 let shown = format!("reconstruction of {}", guard.inversion);
                 settings.push(Setting::new(Of::Reconstruct(name, i), SYNTHESISE, shown));
             }
@@ -276,16 +278,19 @@ impl Bench<'_> {
                 Of::Compare(place) => {
                     let guard = &guards[*place];
                     for reference in &guard.reference {
-                        let with = match reference {
-                            Reference::Input => Some(unit.key()?),
-                            Reference::Reconstruction => {
-                                reconstructed.get(guard.reconstruction().0.as_str())
-                            }
+                        let (input, made) = (Some(unit.key()?), synthesised.get(place));
+                        let without = reconstructed.get(guard.reconstruction().0.as_str());
+                        let pairs = match reference {
+                            Reference::Input => vec![(made, input)],
+                            Reference::Reconstruction => vec![(made, without)],
+                            Reference::Contrast => vec![(made, input), (without, input)],
                         };
-                        let keys = synthesised.get(place).zip(with).map(|(made, with)| {
-                            compare_key(pipeline, networks, made, with, &guard.similarity)
-                        });
-                        count(COMPARE, keys.as_slice());
+                        for (made, with) in pairs {
+                            let key = made.zip(with).map(|(made, with)| {
+                                compare_key(pipeline, networks, made, with, &guard.similarity)
+                            });
+                            count(COMPARE, key.as_slice());
+                        }
                     }
                 }
                 // Test images alone are traced.

@@ -1,0 +1,62 @@
+//! What a diffusion network's convolutions compute on.
+
+use burn::tensor::{Int, Tensor};
+use diffguard_kernels::with_bf16;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, NoisePredictor};
+
+/// The numbers that a diffusion network's convolutions multiply; sums are f32 always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16 (8 bits of mantissa) in the 3x3 and 1x1 convolutions with 32 channels or more on either side, on the CPU;
+    /// on processors with matrix tiles (Intel's AMX) several times faster.
+    Bf16,
+}
+
+impl Compute {
+    /// `network`, computing so.
+    pub fn of(self, network: Box<dyn NoisePredictor>) -> Box<dyn NoisePredictor> {
+        match self {
+            Self::F32 => network,
+            Self::Bf16 => Box::new(InBf16(network)),
+        }
+    }
+
+    /// As experiments write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// A network whose convolutions compute on bfloat16.
+struct InBf16(Box<dyn NoisePredictor>);
+
+impl NoisePredictor for InBf16 {
+    fn eps(&self, x_t: Tensor<4>, t: Tensor<1>, label: Option<Tensor<1, Int>>) -> Tensor<4> {
+        with_bf16(|| self.0.eps(x_t, t, label))
+    }
+
+    fn num_classes(&self) -> usize {
+        self.0.num_classes()
+    }
+
+    fn null_label(&self) -> Option<usize> {
+        self.0.null_label()
+    }
+
+    fn check_input(&self, shape: [usize; 3]) -> Result<(), Error> {
+        self.0.check_input(shape)
+    }
+
+    fn check_unlabelled(&self) -> Result<(), Error> {
+        self.0.check_unlabelled()
+    }
+}
