@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::Result;
 use crate::commands::{
     Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Merge, Model, Perf, PrepareQuick,
-    Score, Tables, Train, Verify,
+    Sample, Score, Tables, Train, Verify,
 };
 
 /// What the program can do.
@@ -35,6 +35,8 @@ pub enum Command {
     Accuracy(Accuracy),
     /// What a network is and what it costs
     Model(Model),
+    /// How good a diffusion network is: samples of every class, and reconstructions
+    Sample(Sample),
     /// Compare with golden cases of the reference implementations
     Verify(Verify),
     /// Measure the speed, beside PyTorch's on the same cores where asked
@@ -62,6 +64,7 @@ impl Command {
             Self::Tables(command) => command.run(),
             Self::Accuracy(command) => command.run(),
             Self::Model(command) => command.run(),
+            Self::Sample(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Perf(command) => command.run(),
             Self::PrepareQuick(command) => command.run(),

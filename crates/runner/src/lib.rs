@@ -42,6 +42,7 @@ mod progress;
 mod published;
 pub mod record;
 mod root;
+pub mod sample;
 pub mod score;
 mod scores;
 pub mod shard;

@@ -13,6 +13,7 @@
 mod bootstrap;
 mod classification;
 mod delong;
+mod frechet;
 mod normal;
 mod pr;
 mod ranking;
@@ -21,6 +22,7 @@ mod roc;
 pub use bootstrap::{Bootstrap, Interval, bootstrap};
 pub use classification::{accuracy, ccr_at_fpr};
 pub use delong::{DeLong, DeLongComparison, delong, delong_paired};
+pub use frechet::frechet_distance;
 pub use pr::{Precision, aupr_out_of_one_minus};
 pub use ranking::{Metric, Ranking};
 pub use roc::{OperatingPoint, Points, Positive, RocCurve};

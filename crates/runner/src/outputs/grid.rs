@@ -95,7 +95,7 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, shown: &Shown) -> Result<Pictu
 }
 
 /// How much larger an image of `side` pixels is drawn: small ones so that they can be seen, large ones as they are.
-fn factor(side: usize) -> usize {
+pub(crate) fn factor(side: usize) -> usize {
     (96 / side.max(1)).max(1)
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use diffguard_report::table::{Table, TerminalOptions};
 use diffguard_report::{Metric, MetricRow, csv, write_atomic};
 
+pub(crate) use self::grid::factor;
 pub use self::grid::grid;
 use crate::parts::Split;
 use crate::record::Record;

@@ -1,0 +1,318 @@
+//! How good an experiment's diffusion network is: samples of every class by classifier-free guidance, what the
+//! classifiers say of them, and how well images survive inversion and unconditional synthesis.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use diffguard_datasets::benchmark::{AnySet, OpenBenchmark};
+use diffguard_guidance::early_stop::psnr;
+use diffguard_guidance::guidance::{ClassifierFreeConfig, Unconditional};
+use diffguard_guidance::{
+    GuidanceConfig, GuidanceContext, SpacingConfig, Start, SynthesisConfig, Trajectory,
+    forward_noise, invert, synthesise,
+};
+use diffguard_models::Classifier;
+use diffguard_ood::metrics::frechet_distance;
+use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
+use ndarray::Array2;
+use serde::Serialize;
+
+use crate::experiment::Experiment;
+use crate::networks::{LoadedDiffusion, Networks, Provenance};
+use crate::outputs::factor;
+use crate::parallel;
+use crate::pipeline::array;
+use crate::store::Array;
+use crate::{Error, Result};
+
+/// Samples of each class in the grid.
+const SHOWN: usize = 10;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Samples, and test images that they are compared with.
+    pub images: usize,
+    /// Steps of the samples.
+    pub spacing: SpacingConfig,
+    /// Classifier-free guidance scale of the samples; 1 is conditional without guidance.
+    pub scale: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Quality {
+    /// The diffusion network.
+    pub diffusion: Provenance,
+    /// What its convolutions computed on.
+    pub compute: &'static str,
+    /// Number of samples, the same of every class (but for the remainder).
+    pub samples: usize,
+    /// Their steps.
+    pub spacing: String,
+    /// Their guidance scale.
+    pub scale: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// By classifier: the share of samples that it classifies as asked for.
+    pub accuracy: BTreeMap<String, f64>,
+    /// By classifier: Fréchet distance between its penultimate features of the samples and of `images` test images. On
+    /// another scale than Inception's FID.
+    pub frechet_distance: BTreeMap<String, f64>,
+    /// By classifier: the same between two halves of the test images, what a perfect network would have at half the number.
+    pub frechet_distance_of_halves: BTreeMap<String, f64>,
+    /// Test images compared with.
+    pub images: usize,
+    /// By inversion: mean PSNR in dB (peak 2) of the first test images after inversion and unconditional synthesis.
+    pub reconstruction_psnr: BTreeMap<String, f64>,
+    /// Number of those images.
+    pub reconstructed: usize,
+}
+
+/// Samples from the experiment's diffusion network.
+///
+/// # Errors
+/// When it works on latents, has no null label or no class, and what the method meets.
+pub fn sample(
+    experiment: &Experiment,
+    networks: &Networks,
+    benchmark: &OpenBenchmark,
+    asked: &Asked,
+    device: &Device,
+    stop: &AtomicBool,
+) -> Result<(Quality, PictureGrid)> {
+    let diffusion = networks.main_diffusion()?;
+    if diffusion.first_stage.is_some() {
+        return Err(Error::Setting(
+            "`sample` draws images, and this diffusion network works on latents".into(),
+        ));
+    }
+    let classes = diffusion.unet.num_classes();
+    if classes == 0 || asked.images < 2 {
+        return Err(Error::Setting(
+            "`sample` needs a diffusion network that knows classes, and at least 2 images".into(),
+        ));
+    }
+    let shape = benchmark.id_test.shape();
+    let shape = [shape.channels, shape.height, shape.width];
+    let mut units: Vec<Vec<usize>> = (0..asked.images)
+        .collect::<Vec<_>>()
+        .chunks(experiment.batch)
+        .map(<[usize]>::to_vec)
+        .collect();
+    let run = |unit: &mut Vec<usize>| {
+        stopped(stop)?;
+        let images = draw(diffusion, unit, asked, shape, device)?;
+        let seen = observe(networks, &images)?;
+        Ok((array(images)?, seen))
+    };
+    let made = parallel::each(&mut units, run)?;
+    let test = benchmark.id_test.limit(asked.images, asked.seed);
+    let mut ranges: Vec<_> = (0..test.len())
+        .step_by(experiment.batch)
+        .map(|first| first..(first + experiment.batch).min(test.len()))
+        .collect();
+    let real = parallel::each(&mut ranges, |range| {
+        stopped(stop)?;
+        observe(networks, &images(&test, range.clone(), device)?)
+    })?;
+
+    let (mut accuracy, mut distance, mut halves) =
+        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (index, classifier) in networks.classifiers.iter().enumerate() {
+        let name = classifier.provenance.name().to_owned();
+        let of_samples = made.iter().map(|(_, seen)| &seen[index]);
+        let right = units.iter().zip(of_samples.clone()).map(|(unit, seen)| {
+            let pairs = unit.iter().zip(&seen.predicted);
+            pairs
+                .filter(|(i, predicted)| **i % classes == **predicted)
+                .count()
+        });
+        accuracy.insert(
+            name.clone(),
+            right.sum::<usize>() as f64 / asked.images as f64,
+        );
+        let samples = stacked(of_samples.map(|seen| &seen.features))?;
+        let known = stacked(real.iter().map(|seen| &seen[index].features))?;
+        distance.insert(
+            name.clone(),
+            frechet_distance(samples.view(), known.view())?,
+        );
+        let middle = known.nrows() / 2;
+        let (one, other) = known.view().split_at(ndarray::Axis(0), middle);
+        halves.insert(name, frechet_distance(one, other)?);
+    }
+
+    let reconstructed = test.len().min(experiment.batch);
+    let input = images(&test, 0..reconstructed, device)?;
+    let mut reconstruction_psnr = BTreeMap::new();
+    for (name, config) in &experiment.inversion {
+        stopped(stop)?;
+        let diffusion = networks.diffusion(name)?;
+        let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
+        let unet = diffusion.unet.as_ref();
+        let inverted = invert(unet, &trajectory, config, input.clone(), &mut |_| ())?;
+        let start = Start::after(&inverted, &trajectory, None);
+        let settings = SynthesisConfig::default();
+        let made = synthesise(
+            unet,
+            &trajectory,
+            &settings,
+            &Unconditional,
+            start,
+            &mut |_| (),
+        )?;
+        let each = array(psnr(input.clone(), made.image).unsqueeze::<2>())?;
+        let mean = each.values.iter().sum::<f32>() / each.values.len() as f32;
+        reconstruction_psnr.insert(name.clone(), f64::from(mean));
+    }
+
+    let quality = Quality {
+        diffusion: diffusion.provenance.clone(),
+        compute: diffusion.compute.name(),
+        samples: asked.images,
+        spacing: asked.spacing.to_string(),
+        scale: asked.scale,
+        seed: asked.seed,
+        accuracy,
+        frechet_distance: distance,
+        frechet_distance_of_halves: halves,
+        images: test.len(),
+        reconstruction_psnr,
+        reconstructed,
+    };
+    let pictures = grid(&made, &units, benchmark, &quality)?;
+    Ok((quality, pictures))
+}
+
+fn stopped(stop: &AtomicBool) -> Result<()> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(Error::Stopped),
+        false => Ok(()),
+    }
+}
+
+/// The samples of these numbers, `[sample, channel, height, width]` in [-1, 1]: of class `number % classes`, from noise
+/// that follows from seed and number.
+fn draw(
+    diffusion: &LoadedDiffusion,
+    numbers: &[usize],
+    asked: &Asked,
+    shape: [usize; 3],
+    device: &Device,
+) -> Result<Tensor<4>> {
+    let trajectory = Trajectory::new(&diffusion.schedule, &asked.spacing)?;
+    let classes = diffusion.unet.num_classes();
+    let names: Vec<u64> = numbers.iter().map(|&number| number as u64).collect();
+    let pure = diffusion.schedule.steps() as u64;
+    let noise = forward_noise(asked.seed, &names, pure, shape, device);
+    let labels = numbers.iter().map(|number| (number % classes) as i64);
+    let unet = diffusion.unet.as_ref();
+    let context = GuidanceContext::new(unet, None, noise.clone(), labels.collect())?;
+    let guidance = GuidanceConfig::ClassifierFree(ClassifierFreeConfig {
+        scale: asked.scale,
+        dsg_cut: None,
+    });
+    guidance.check(unet)?;
+    let guidance = guidance.prepare(&context)?;
+    let start = Start::at(noise, trajectory.len() - 1);
+    let settings = SynthesisConfig::default();
+    let made = synthesise(
+        unet,
+        &trajectory,
+        &settings,
+        guidance.as_ref(),
+        start,
+        &mut |_| (),
+    )?;
+    Ok(made.image.clamp(-1.0, 1.0))
+}
+
+/// What a classifier says of some images.
+struct Seen {
+    features: Array,
+    predicted: Vec<usize>,
+}
+
+fn observe(networks: &Networks, images: &Tensor<4>) -> Result<Vec<Seen>> {
+    let seen = |network: &dyn Classifier| {
+        let features = network.features(images.clone());
+        let predicted = network.head(features.clone()).argmax(1).into_data();
+        Ok(Seen {
+            features: array(features)?,
+            predicted: predicted
+                .iter::<i64>()
+                .map(|class| class as usize)
+                .collect(),
+        })
+    };
+    let classifiers = networks.classifiers.iter();
+    classifiers
+        .map(|classifier| seen(classifier.network.as_ref()))
+        .collect()
+}
+
+fn images(set: &AnySet, range: std::ops::Range<usize>, device: &Device) -> Result<Tensor<4>> {
+    let images = set.decode(range)?;
+    let shape = images.shape;
+    let dims = [images.len(), shape.channels, shape.height, shape.width];
+    let values = images.signed(0..images.len());
+    Ok(Tensor::from_data(TensorData::new(values, dims), device))
+}
+
+fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
+    let (mut values, mut columns) = (Vec::new(), 1);
+    for array in arrays {
+        columns = array.shape[1];
+        values.extend_from_slice(&array.values);
+    }
+    Array2::from_shape_vec((values.len() / columns, columns), values)
+        .map_err(|error| Error::Setting(format!("features do not fit each other: {error}")))
+}
+
+/// The first samples of every class, a class a row.
+fn grid(
+    made: &[(Array, Vec<Seen>)],
+    units: &[Vec<usize>],
+    benchmark: &OpenBenchmark,
+    quality: &Quality,
+) -> Result<PictureGrid> {
+    let shape = benchmark.id_test.shape();
+    let names = &benchmark.class_names;
+    let mut tiles: Vec<Vec<Option<Tile>>> = vec![Vec::new(); names.len()];
+    for ((images, _), unit) in made.iter().zip(units) {
+        for (values, number) in images.values.chunks_exact(shape.len()).zip(unit) {
+            let row = &mut tiles[number % names.len()];
+            if row.len() < SHOWN {
+                let (channels, height, width) = (shape.channels, shape.height, shape.width);
+                let tile = Tile::from_planes(channels, height, width, values, (-1.0, 1.0))?;
+                row.push(Some(tile));
+            }
+        }
+    }
+    let rows = tiles.into_iter().zip(names).map(|(tiles, name)| GridRow {
+        tiles,
+        caption: Caption {
+            lines: vec![name.clone()],
+            verdict: None,
+        },
+    });
+    Ok(PictureGrid {
+        title: format!(
+            "{}: samples, {}, guidance scale {}",
+            quality.diffusion.name(),
+            quality.spacing,
+            quality.scale
+        ),
+        columns: vec![String::new(); SHOWN],
+        groups: vec![GridGroup {
+            heading: String::new(),
+            rows: rows.collect(),
+        }],
+        factor: factor(shape.height),
+        differences: None,
+    })
+}
