@@ -13,8 +13,8 @@ pub enum Compute {
     /// Single precision.
     #[default]
     F32,
-    /// bfloat16 (8 bits of mantissa) in the 3x3 and 1x1 convolutions with 32 channels or more on either side, on the CPU;
-    /// on processors with matrix tiles (Intel's AMX) several times faster.
+    /// bfloat16 (8 bits of mantissa) in the 3x3 and 1x1 convolutions with 32 channels or more on either side, on the CPU:
+    /// for processors with matrix tiles (Intel's AMX). Elsewhere the same values, and no gain.
     Bf16,
 }
 
