@@ -162,6 +162,8 @@ pub(super) fn run_guards(
         };
         // By the name of the reconstruction; the input has none.
         let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
+        // Of reconstruction and input, for all guards that take it.
+        let mut contrasted = BTreeMap::new();
         let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
         for (place, guard) in guards.iter().enumerate() {
             let labels = guard.label.choose(&known, experiment.seed)?;
@@ -179,6 +181,8 @@ pub(super) fn run_guards(
                 (&guard.guidance, &guard.synthesis),
                 &labels,
             )?;
+            // Of the synthesis and the input, once for both references that take it.
+            let mut to_input: Option<BTreeMap<SimilarityName, Vec<f64>>> = None;
             for reference in &guard.reference {
                 let name = match reference {
                     Reference::Input | Reference::Contrast => None,
@@ -198,12 +202,22 @@ pub(super) fn run_guards(
                     let names = &guard.similarity;
                     compare(pipeline, what, &done.unit, networks, with, made, names)
                 };
-                let mut columns = similar(&what, &made)?;
+                let mut columns = match (reference, &to_input) {
+                    (Reference::Input | Reference::Contrast, Some(known)) => known.clone(),
+                    _ => similar(&what, &made)?,
+                };
+                if *reference != Reference::Reconstruction {
+                    to_input = Some(columns.clone());
+                }
                 if *reference == Reference::Contrast {
-                    let without = &done.reconstructed[&guard.reconstruction().0];
-                    let without = similar(&format!("reconstruction on {set}"), without)?;
-                    for (name, values) in &mut columns {
-                        let pairs = values.iter_mut().zip(&without[name]);
+                    let name = (guard.reconstruction().0, guard.similarity.clone());
+                    if !contrasted.contains_key(&name) {
+                        let made = &done.reconstructed[&name.0];
+                        let without = similar(&format!("reconstruction on {set}"), made)?;
+                        contrasted.insert(name.clone(), without);
+                    }
+                    for (similarity, values) in &mut columns {
+                        let pairs = values.iter_mut().zip(&contrasted[&name][similarity]);
                         pairs.for_each(|(value, without)| *value -= without);
                     }
                 }

@@ -192,6 +192,7 @@ impl Bench<'_> {
         // Where they are stored.
         let mut reconstructed: BTreeMap<&str, Key> = BTreeMap::new();
         let mut synthesised: BTreeMap<usize, Key> = BTreeMap::new();
+        let mut contrasted = BTreeSet::new();
         let mut all = Vec::new();
         for setting in settings {
             let mut seen = Seen::default();
@@ -280,10 +281,19 @@ impl Bench<'_> {
                     for reference in &guard.reference {
                         let (input, made) = (Some(unit.key()?), synthesised.get(place));
                         let without = reconstructed.get(guard.reconstruction().0.as_str());
+                        // What a contrast shares with the guard's other reference, or with another guard, is compared
+                        // once.
                         let pairs = match reference {
                             Reference::Input => vec![(made, input)],
                             Reference::Reconstruction => vec![(made, without)],
-                            Reference::Contrast => vec![(made, input), (without, input)],
+                            Reference::Contrast => {
+                                let own = !guard.reference.contains(&Reference::Input);
+                                let first = contrasted
+                                    .insert((guard.reconstruction().0, guard.similarity.clone()));
+                                let pairs = [(own, (made, input)), (first, (without, input))];
+                                let wanted = pairs.into_iter().filter(|(wanted, _)| *wanted);
+                                wanted.map(|(_, pair)| pair).collect()
+                            }
                         };
                         for (made, with) in pairs {
                             let key = made.zip(with).map(|(made, with)| {
