@@ -9,13 +9,12 @@ use diffguard_guidance::{
     Settings, SimilarityName, guidance::ClassifierFreeConfig,
 };
 use diffguard_models::{
-    checkpoint::{Source, load},
-    keys::keys,
+    checkpoint::load,
     latent_diffusion::{self, LatentDiffusion, LatentDiffusionConfig},
     unet_latent::LatentUnetConfig,
+    verify::procedural::Procedural,
     vq_autoencoder::{AutoencoderConfig, VqAutoencoderConfig},
 };
-use diffguard_oracle::procedural;
 
 const SIDE: usize = 28;
 const BATCH: usize = 7;
@@ -52,11 +51,7 @@ fn network() -> LatentDiffusion {
     };
     let network = config.init(&Device::flex()).unwrap();
     let map = latent_diffusion::key_map();
-    let tensors = keys(&network, &map).into_iter().map(|key| {
-        let values = procedural(&key.published, &key.shape);
-        (key.published, key.shape, values)
-    });
-    let source = Source::from_values("by formula", tensors.collect::<Vec<_>>());
+    let source = Procedural::of(&network, &map).source();
     load(network, &source, &map).unwrap()
 }
 

@@ -45,9 +45,9 @@ pub(crate) fn wanted(shape: &Shape) -> bool {
 
 /// The border of zeros of the convolutions that keep an image's size.
 fn border(shape: &Shape) -> Option<usize> {
-    match (shape.kernel, shape.stride, shape.padding) {
-        ([3, 3], [1, 1], [1, 1]) => Some(1),
-        ([1, 1], [1, 1], [0, 0]) => Some(0),
+    match (shape.is_pointwise(), shape.as_conv3x3()) {
+        (true, _) => Some(0),
+        (_, Some(_)) => Some(1),
         _ => None,
     }
 }
@@ -167,17 +167,13 @@ impl Layout {
                     for y in 0..height {
                         let to = &mut plane[(y + self.border) * self.line + self.border..][..width];
                         let even = &even[y * width..][..width];
-                        match odd {
-                            Some(odd) => {
-                                let odd = &odd[y * width..][..width];
-                                for ((word, even), odd) in to.iter_mut().zip(even).zip(odd) {
-                                    *word = rounded_bits(*even) | rounded_bits(*odd) << 16;
-                                }
-                            }
-                            None => {
-                                for (word, even) in to.iter_mut().zip(even) {
-                                    *word = rounded_bits(*even);
-                                }
+                        for (word, even) in to.iter_mut().zip(even) {
+                            *word = rounded_bits(*even);
+                        }
+                        // A channel that is not there is zero.
+                        if let Some(odd) = odd {
+                            for (word, odd) in to.iter_mut().zip(&odd[y * width..][..width]) {
+                                *word |= rounded_bits(*odd) << 16;
                             }
                         }
                     }
@@ -273,6 +269,14 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, bias: &[f32], shape: &Shape) -
     y
 }
 
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn add(pixels: &mut [f32], sums: &[f32], bias: f32) {
+    for (pixel, sum) in pixels.iter_mut().zip(sums) {
+        *pixel = sum + bias;
+    }
+}
+
 /// Adds the bias to `count` sums of every channel, and writes them to its pixels from `to` on.
 #[cfg(target_arch = "x86_64")]
 fn scatter(
@@ -291,16 +295,8 @@ fn scatter(
                 let plane = &mut planes[channel * pixels + to..][..count];
                 // A whole tile, whose length the compiler knows.
                 match (plane.first_chunk_mut::<ROWS>(), sums.first_chunk::<ROWS>()) {
-                    (Some(plane), Some(sums)) => {
-                        for (pixel, sum) in plane.iter_mut().zip(sums) {
-                            *pixel = sum + bias;
-                        }
-                    }
-                    _ => {
-                        for (pixel, sum) in plane.iter_mut().zip(sums) {
-                            *pixel = sum + bias;
-                        }
-                    }
+                    (Some(plane), Some(sums)) => add(plane, sums, *bias),
+                    _ => add(plane, sums, *bias),
                 }
             }
         },

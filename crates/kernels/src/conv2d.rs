@@ -97,7 +97,7 @@ impl Shape {
     }
 
     /// Whether the image itself is what im2col would write.
-    fn is_pointwise(&self) -> bool {
+    pub fn is_pointwise(&self) -> bool {
         (self.kernel, self.stride, self.padding) == ([1, 1], [1, 1], [0, 0])
     }
 

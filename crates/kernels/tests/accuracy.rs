@@ -1,21 +1,10 @@
 //! Convolutions against the definition in double precision, by every set of vector instructions.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use diffguard_kernels::{Instructions, conv3x3, limit_instructions, norm_silu};
+mod common;
 
-/// Numbers around zero of a small linear congruential generator: burn's stream is shared by all tests.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..count)
-        .map(|_| uniform() + uniform() + uniform())
-        .collect()
-}
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{error, numbers};
+use diffguard_kernels::{Instructions, conv3x3, limit_instructions, norm_silu};
 
 struct Case {
     batch: usize,
@@ -81,12 +70,7 @@ impl Case {
 
     /// Largest error as a share of the largest value.
     fn error(&self, device: &Device) -> f64 {
-        let exact = self.exact();
-        let largest = exact.iter().fold(0f64, |most, v| most.max(v.abs()));
-        let worst = self.ours(device).into_iter().zip(&exact);
-        worst.fold(0f64, |most, (ours, exact)| {
-            most.max((f64::from(ours) - exact).abs())
-        }) / largest
+        error(&self.ours(device), &self.exact())
     }
 }
 

@@ -1,21 +1,10 @@
 //! bfloat16 convolutions against the definition in double precision, on matrix tiles and without.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use diffguard_kernels::{Instructions, conv2d, limit_instructions, with_bf16};
+mod common;
 
-/// Numbers around zero of a small linear congruential generator: burn's stream is shared by all tests.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..count)
-        .map(|_| uniform() + uniform() + uniform())
-        .collect()
-}
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{error, numbers};
+use diffguard_kernels::{Instructions, conv2d, limit_instructions, with_bf16};
 
 /// To the nearest bfloat16, by way of the two candidates around it.
 fn nearest_bf16(value: f32) -> f64 {
@@ -103,16 +92,6 @@ impl Case {
         }
         y
     }
-
-    /// Largest error as a share of the largest value.
-    fn error(&self, ours: &[f32]) -> f64 {
-        let exact = self.exact();
-        let largest = exact.iter().fold(0f64, |most, v| most.max(v.abs()));
-        let worst = ours.iter().zip(&exact);
-        worst.fold(0f64, |most, (ours, exact)| {
-            most.max((f64::from(*ours) - exact).abs())
-        }) / largest
-    }
 }
 
 /// One test, since the choice of instructions is the process's.
@@ -147,7 +126,7 @@ fn bfloat16_convolutions_are_those_of_rounded_values() {
             );
             let ours = with_bf16(|| case.ours());
             // F(4x4) is accurate to 1e-4, the tiles and im2col to far less.
-            let error = case.error(&ours);
+            let error = error(&ours, &case.exact());
             assert!(error < 1e-4, "{name}: {error:e}");
             assert_ne!(ours, case.ours(), "{name}: not a value was rounded");
             let again = with_bf16(|| case.ours());

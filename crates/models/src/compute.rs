@@ -1,5 +1,7 @@
 //! What a diffusion network's convolutions compute on.
 
+use std::str::FromStr;
+
 use burn::tensor::{Int, Tensor};
 use diffguard_kernels::with_bf16;
 use serde::{Deserialize, Serialize};
@@ -27,12 +29,25 @@ impl Compute {
         }
     }
 
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// As experiments write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
         }
+    }
+}
+
+impl FromStr for Compute {
+    type Err = String;
+
+    /// What experiments write so; the error names all there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| format!("there are: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

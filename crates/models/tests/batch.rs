@@ -3,15 +3,14 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use diffguard_kernels::linear_rows;
-use diffguard_models::checkpoint::{KeyMap, Source, load};
-use diffguard_models::keys::keys;
+use diffguard_models::checkpoint::{KeyMap, load};
 use diffguard_models::latent_diffusion::{self, LatentDiffusionConfig};
 use diffguard_models::unet_ddim::{self, DdimUnetConfig};
 use diffguard_models::unet_iddpm::{self, IddpmUnetConfig};
 use diffguard_models::unet_latent::LatentUnetConfig;
+use diffguard_models::verify::procedural::Procedural;
 use diffguard_models::vq_autoencoder::{AutoencoderConfig, VqAutoencoderConfig};
 use diffguard_models::{FirstStage, NoisePredictor};
-use diffguard_oracle::procedural;
 
 /// More than one unit of rows.
 const BATCH: usize = 19;
@@ -57,11 +56,7 @@ fn independent<const D: usize>(what: &str, of: impl Fn(&[usize]) -> Tensor<D>) {
 }
 
 fn filled<M: Module>(network: M, map: &KeyMap) -> M {
-    let tensors = keys(&network, map).into_iter().map(|key| {
-        let values = procedural(&key.published, &key.shape);
-        (key.published, key.shape, values)
-    });
-    let source = Source::from_values("by formula", tensors.collect::<Vec<_>>());
+    let source = Procedural::of(&network, map).source();
     load(network, &source, map).unwrap()
 }
 

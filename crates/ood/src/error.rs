@@ -70,6 +70,14 @@ pub enum Error {
         /// What to do about it.
         mend: String,
     },
+    /// Two sets of features cannot be compared.
+    #[error("features cannot be compared: {cause}; {mend}")]
+    Features {
+        /// What is wrong.
+        cause: String,
+        /// What to do about it.
+        mend: &'static str,
+    },
     /// A combination rule cannot work with the scores it was given.
     #[error("combination rule `{rule}`: {cause}; {mend}")]
     Combine {

@@ -267,7 +267,7 @@ impl Watched<'_> {
 }
 
 /// Arrays of several units behind each other, `[image, column]`.
-fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
+pub(crate) fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
     let mut columns = 0;
     let mut values = Vec::new();
     for array in arrays {

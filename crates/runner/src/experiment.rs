@@ -310,13 +310,15 @@ impl Experiment {
                 "`classifiers` is empty; name at least the classifier under protection".into(),
             );
         }
-        if self.extra_limit == Some(0) {
-            return fault("`extra_limit` must be at least 1".into());
-        }
-        if self.batch == 0 || self.limit == 0 || self.validation_limit == 0 || self.bootstrap == 0 {
-            return fault(
-                "`batch`, `limit`, `validation_limit` and `bootstrap` must be at least 1".into(),
-            );
+        let counts = [
+            ("batch", self.batch),
+            ("limit", self.limit),
+            ("validation_limit", self.validation_limit),
+            ("extra_limit", self.extra_limit.unwrap_or(1)),
+            ("bootstrap", self.bootstrap),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return fault(format!("`{name}` is 0; it must be at least 1"));
         }
         let known = |inversion: &String| self.diffusion_of.contains_key(base(inversion));
         if self.diffusion.is_none() && !self.inversion.keys().all(known) {
@@ -382,17 +384,10 @@ impl Experiment {
             }
         }
         if let Some(gallery) = &self.gallery {
-            if let Some(name) = gallery
-                .guards
-                .iter()
-                .find(|name| !known.contains(name.as_str()))
-            {
-                let near = suggest(name, known.iter().copied());
-                let hint = near.map(|near| format!("; did you mean `{near}`?"));
-                return fault(format!(
-                    "gallery: no guard `{name}`{}",
-                    hint.unwrap_or_default()
-                ));
+            let mut named = gallery.guards.iter();
+            if let Some(name) = named.find(|name| !known.contains(name.as_str())) {
+                let what = unknown(name, known.iter().copied());
+                return fault(format!("gallery: the guard {what}"));
             }
             let (guards, columns) = (gallery.guards.len(), gallery.columns.len());
             if guards == 0 || (columns != 0 && columns != guards) {
@@ -408,17 +403,9 @@ impl Experiment {
             detector.check().map_err(|error| Error::file(path, error))?;
         }
         let mut rows = self.computed_rows();
-        let unknown =
-            |row: &str, rows: &[String]| match suggest(row, rows.iter().map(String::as_str)) {
-                Some(near) => format!("`{row}`, which does not exist; did you mean `{near}`?"),
-                None => format!(
-                    "`{row}`, which does not exist; there are: {}",
-                    rows.join(", ")
-                ),
-            };
         for alias in &self.aliases {
             if !rows.contains(&alias.of) {
-                let what = unknown(&alias.of, &rows);
+                let what = unknown(&alias.of, rows.iter().map(String::as_str));
                 return fault(format!("alias `{}`: its `of` is {what}", alias.name));
             }
             if self.rows().iter().filter(|row| **row == alias.name).count() > 1 {
@@ -431,7 +418,7 @@ impl Experiment {
                 .map_err(|error| Error::file(path, error))?;
             for row in &combination.of {
                 if !rows.contains(row) {
-                    let what = unknown(row, &rows);
+                    let what = unknown(row, rows.iter().map(String::as_str));
                     return fault(format!("`{}` combines the row {what}", combination.name));
                 }
             }
@@ -440,17 +427,12 @@ impl Experiment {
         for (theirs, ours) in self.paper.iter().flat_map(|paper| &paper.rows) {
             let what = match ours.strip_suffix("/*") {
                 Some(guard) if known.contains(guard) => continue,
-                Some(guard) => match suggest(guard, known.iter().copied()) {
-                    Some(near) => {
-                        format!("the guard `{guard}`, which does not exist; did you mean `{near}`?")
-                    }
-                    None => format!("the guard `{guard}`, which does not exist"),
-                },
+                Some(guard) => format!("guard {}", unknown(guard, known.iter().copied())),
                 // The rows of several classifiers have names that their records give.
                 None if self.each_classifier || rows.contains(ours) => continue,
-                None => format!("the row {}", unknown(ours, &rows)),
+                None => format!("row {}", unknown(ours, rows.iter().map(String::as_str))),
             };
-            return fault(format!("[paper.rows] `{theirs}` stands beside {what}"));
+            return fault(format!("[paper.rows] `{theirs}` stands beside the {what}"));
         }
         Ok(())
     }
@@ -521,6 +503,12 @@ impl Experiment {
 }
 
 impl Guard {
+    /// Whether one of its references takes the unconditional reconstruction.
+    pub fn needs_reconstruction(&self) -> bool {
+        let mut references = self.reference.iter();
+        references.any(|reference| reference.needs_reconstruction())
+    }
+
     /// The unconditional reconstruction that its syntheses may be compared with, and a name of it that other guards
     /// share where theirs is the same.
     pub fn reconstruction(&self) -> (String, SynthesisConfig) {
@@ -536,6 +524,20 @@ impl Guard {
             Reference::Input => format!("diffguard-{}/{similarity}", self.name),
             Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),
             Reference::Contrast => format!("diffguard-{}/{similarity}@contrast", self.name),
+        }
+    }
+}
+
+/// That there is no `name`, with the nearest one, or all that there are.
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match suggest(name, known.clone()) {
+        Some(near) => format!("`{name}`, which does not exist; did you mean `{near}`?"),
+        None => {
+            let all: Vec<&str> = known.collect();
+            format!(
+                "`{name}`, which does not exist; there are: {}",
+                all.join(", ")
+            )
         }
     }
 }

@@ -132,11 +132,14 @@ impl Pipeline<'_> {
 
     /// An array as a tensor on the device.
     pub fn tensor<const D: usize>(&self, array: &Array) -> Tensor<D> {
-        Tensor::from_data(
-            TensorData::new(array.values.clone(), array.shape.clone()),
-            &self.device,
-        )
+        tensor(array, &self.device)
     }
+}
+
+/// An array as a tensor.
+pub fn tensor<const D: usize>(array: &Array, device: &Device) -> Tensor<D> {
+    let data = TensorData::new(array.values.clone(), array.shape.clone());
+    Tensor::from_data(data, device)
 }
 
 /// A tensor as an array.

@@ -207,6 +207,15 @@ impl Record {
         .collect()
     }
 
+    /// Whether its costs tell what unconditional reconstructions add.
+    pub fn counts_reconstructions(&self) -> bool {
+        let mut guards = self.configuration.guards.iter();
+        guards.any(|guard| {
+            let key = GuardCost::key(&guard.name, true);
+            self.costs.contains_key(&key)
+        })
+    }
+
     /// Reads the record in a run's folder.
     ///
     /// # Errors

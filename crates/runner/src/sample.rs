@@ -2,27 +2,30 @@
 //! classifiers say of them, and how well images survive inversion and unconditional synthesis.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
-use diffguard_datasets::benchmark::{AnySet, OpenBenchmark};
+use burn::tensor::{Device, Tensor};
+use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_guidance::early_stop::psnr;
 use diffguard_guidance::guidance::{ClassifierFreeConfig, Unconditional};
 use diffguard_guidance::{
     GuidanceConfig, GuidanceContext, SpacingConfig, Start, SynthesisConfig, Trajectory,
     forward_noise, invert, synthesise,
 };
-use diffguard_models::Classifier;
 use diffguard_ood::metrics::frechet_distance;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
-use ndarray::{Array2, s};
+use ndarray::s;
 use serde::Serialize;
 
+use crate::baselines::stacked;
 use crate::experiment::Experiment;
 use crate::networks::{LoadedDiffusion, Networks, Provenance};
-use crate::outputs::factor;
+use crate::outputs::{factor, tile};
 use crate::parallel;
-use crate::pipeline::array;
+use crate::parts::{Part, Split};
+use crate::pipeline::{array, tensor};
+use crate::stages::predictions;
 use crate::store::Array;
 use crate::{Error, Result};
 
@@ -99,26 +102,22 @@ pub fn sample(
     }
     let shape = benchmark.id_test.shape();
     let shape = [shape.channels, shape.height, shape.width];
-    let mut units: Vec<Vec<usize>> = (0..asked.images)
-        .collect::<Vec<_>>()
-        .chunks(experiment.batch)
-        .map(<[usize]>::to_vec)
-        .collect();
-    let run = |unit: &mut Vec<usize>| {
+    let numbers: Vec<usize> = (0..asked.images).collect();
+    let mut units: Vec<&[usize]> = numbers.chunks(experiment.batch).collect();
+    let made = parallel::each(&mut units, |unit| {
         stopped(stop)?;
         let images = draw(diffusion, unit, asked, shape, device)?;
         let seen = observe(networks, &images)?;
         Ok((array(images)?, seen))
+    })?;
+    let test = Part {
+        split: Split::IdTest,
+        set: Arc::new(benchmark.id_test.limit(asked.images, asked.seed)),
     };
-    let made = parallel::each(&mut units, run)?;
-    let test = benchmark.id_test.limit(asked.images, asked.seed);
-    let mut ranges: Vec<_> = (0..test.len())
-        .step_by(experiment.batch)
-        .map(|first| first..(first + experiment.batch).min(test.len()))
-        .collect();
-    let real = parallel::each(&mut ranges, |range| {
+    let mut tested = test.units(experiment.batch);
+    let real = parallel::each(&mut tested, |unit| {
         stopped(stop)?;
-        observe(networks, &images(&test, range.clone(), device)?)
+        observe(networks, &tensor(&unit.images()?, device))
     })?;
 
     let (mut accuracy, mut distance, mut halves) =
@@ -147,8 +146,10 @@ pub fn sample(
         halves.insert(name, frechet_distance(even, odd)?);
     }
 
-    let reconstructed = test.len().min(experiment.batch);
-    let input = images(&test, 0..reconstructed, device)?;
+    let input: Tensor<4> = match tested.first() {
+        Some(unit) => tensor(&unit.images()?, device),
+        None => return Err(Error::Setting("the benchmark has no test images".into())),
+    };
     let mut reconstruction_psnr = BTreeMap::new();
     for (name, config) in &experiment.inversion {
         stopped(stop)?;
@@ -181,9 +182,9 @@ pub fn sample(
         accuracy,
         frechet_distance: distance,
         frechet_distance_of_halves: halves,
-        images: test.len(),
+        images: test.set.len(),
         reconstruction_psnr,
-        reconstructed,
+        reconstructed: input.dims()[0],
     };
     let pictures = grid(&made, &units, benchmark, &quality)?;
     Ok((quality, pictures))
@@ -239,45 +240,23 @@ struct Seen {
 }
 
 fn observe(networks: &Networks, images: &Tensor<4>) -> Result<Vec<Seen>> {
-    let seen = |network: &dyn Classifier| {
-        let features = network.features(images.clone());
-        let predicted = network.head(features.clone()).argmax(1).into_data();
-        Ok(Seen {
-            features: array(features)?,
-            predicted: predicted
-                .iter::<i64>()
-                .map(|class| class as usize)
-                .collect(),
-        })
-    };
     let classifiers = networks.classifiers.iter();
     classifiers
-        .map(|classifier| seen(classifier.network.as_ref()))
+        .map(|classifier| {
+            let features = classifier.network.features(images.clone());
+            let logits = classifier.network.head(features.clone());
+            Ok(Seen {
+                features: array(features)?,
+                predicted: predictions(&array(logits)?),
+            })
+        })
         .collect()
-}
-
-fn images(set: &AnySet, range: std::ops::Range<usize>, device: &Device) -> Result<Tensor<4>> {
-    let images = set.decode(range)?;
-    let shape = images.shape;
-    let dims = [images.len(), shape.channels, shape.height, shape.width];
-    let values = images.signed(0..images.len());
-    Ok(Tensor::from_data(TensorData::new(values, dims), device))
-}
-
-fn stacked<'a>(arrays: impl Iterator<Item = &'a Array>) -> Result<Array2<f32>> {
-    let (mut values, mut columns) = (Vec::new(), 1);
-    for array in arrays {
-        columns = array.shape[1];
-        values.extend_from_slice(&array.values);
-    }
-    Array2::from_shape_vec((values.len() / columns, columns), values)
-        .map_err(|error| Error::Setting(format!("features do not fit each other: {error}")))
 }
 
 /// The first samples of every class, a class a row.
 fn grid(
     made: &[(Array, Vec<Seen>)],
-    units: &[Vec<usize>],
+    units: &[&[usize]],
     benchmark: &OpenBenchmark,
     quality: &Quality,
 ) -> Result<PictureGrid> {
@@ -285,12 +264,10 @@ fn grid(
     let names = &benchmark.class_names;
     let mut tiles: Vec<Vec<Option<Tile>>> = vec![Vec::new(); names.len()];
     for ((images, _), unit) in made.iter().zip(units) {
-        for (values, number) in images.values.chunks_exact(shape.len()).zip(unit) {
+        for (values, number) in images.values.chunks_exact(shape.len()).zip(*unit) {
             let row = &mut tiles[number % names.len()];
             if row.len() < SHOWN {
-                let (channels, height, width) = (shape.channels, shape.height, shape.width);
-                let tile = Tile::from_planes(channels, height, width, values, (-1.0, 1.0))?;
-                row.push(Some(tile));
+                row.push(Some(tile(shape, values)?));
             }
         }
     }

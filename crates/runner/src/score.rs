@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::bench::candidate;
 use crate::donors::LoadedDonors;
+use crate::outputs;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
 use crate::published::Published;
@@ -248,15 +249,7 @@ fn percentile(among: &[f64], score: f64) -> f64 {
 
 /// Input, reconstruction, synthesis and difference of each image of a batch.
 fn tiles(inputs: &[Vec<f32>], report: &Report, shape: ImageShape) -> Result<Vec<GridRow>> {
-    let tile = |values: &[f32]| {
-        Tile::from_planes(
-            shape.channels,
-            shape.height,
-            shape.width,
-            values,
-            (-1.0, 1.0),
-        )
-    };
+    let tile = |values: &[f32]| outputs::tile(shape, values);
     let synthesis = array(report.synthesis.clone())?.values;
     let reconstruction = match &report.reconstruction {
         Some(image) => Some(array(image.clone())?.values),

@@ -1,5 +1,6 @@
 //! What outputs cost when they were computed: rows through the networks, and time.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use diffguard_guidance::Cost;
@@ -33,7 +34,8 @@ impl AddAssign for Spent {
     }
 }
 
-/// What a guard costs an image, its inversion included, as if it ran alone. Comparing is not counted.
+/// What a guard costs an image, its inversion included (and, where it is compared with one, its reconstruction), as if it
+/// ran alone. Comparing is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuardCost {
     /// U-Net evaluations: rows forward.
@@ -61,6 +63,24 @@ fn is_zero(rows: &f64) -> bool {
 }
 
 impl GuardCost {
+    /// The name of a guard's cost among those of a run; `reconstructs`: with the unconditional reconstruction.
+    pub fn key(guard: &str, reconstructs: bool) -> String {
+        match reconstructs {
+            true => format!("{guard}@recon"),
+            false => guard.to_owned(),
+        }
+    }
+
+    /// What a guard costs; without the reconstruction in runs that did not count it.
+    pub fn find<'a>(
+        costs: &'a BTreeMap<String, Self>,
+        guard: &str,
+        reconstructs: bool,
+    ) -> Option<&'a Self> {
+        let found = costs.get(&Self::key(guard, reconstructs));
+        found.or_else(|| costs.get(guard))
+    }
+
     /// Of work units, each with its number of images: the mean of the rows, the median of the seconds, which a machine
     /// that stood still for a while does not move.
     pub fn of(units: &[(Spent, usize)]) -> Self {

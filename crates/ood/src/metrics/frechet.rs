@@ -14,8 +14,7 @@ use crate::linalg::{mean_row, second_moment, symmetric_eigen};
 /// When a set has less than two samples, the sets differ in width, a value is not finite, or the eigenvalues do not
 /// converge.
 pub fn frechet_distance(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Result<f64, Error> {
-    const WHAT: &str = "Fréchet distance";
-    let fault = |cause: String, mend: &'static str| Err(Error::detector(WHAT, cause, mend));
+    let fault = |cause: String, mend| Err(Error::Features { cause, mend });
     if a.nrows() < 2 || b.nrows() < 2 {
         let cause = format!(
             "{} and {} samples have no covariances",

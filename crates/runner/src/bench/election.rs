@@ -100,7 +100,8 @@ pub(super) fn elect(
         .map(|(chosen, name, _)| (name.clone(), chosen.validation_auroc))
         .collect();
     let cost = |chosen: &Chosen| {
-        let cost = costs.get(&chosen.guard);
+        let reconstructs = chosen.reference.needs_reconstruction();
+        let cost = GuardCost::find(costs, &chosen.guard, reconstructs);
         cost.map_or(f64::INFINITY, |cost| {
             cost.unet_evaluations + cost.unet_gradients
         })

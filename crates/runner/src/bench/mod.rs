@@ -1,5 +1,6 @@
 //! A run of an experiment: from images to scores.
 
+mod comparisons;
 mod election;
 mod pictures;
 mod plan;
@@ -280,8 +281,12 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         configuration: experiment,
     };
     let run = Run {
+        // Everything is made of what is stored, so that it is made again to the same bytes.
+        scores: match record.configuration.compact_scores {
+            true => scores.compacted(),
+            false => scores,
+        },
         record,
-        scores,
         traces,
     };
     let mut written = run.write(&out)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use diffguard_guidance::{GuidanceConfig, Known, SimilarityName};
 
+use super::comparisons::Comparisons;
 use crate::Result;
 use crate::experiment::{Experiment, Guard, Reference};
 use crate::networks::Networks;
@@ -11,9 +12,7 @@ use crate::parts::{Part, Split, Unit};
 use crate::pipeline::Pipeline;
 use crate::scores::Sample;
 use crate::spent::{GuardCost, Spent};
-use crate::stages::{
-    Compared, Encoded, Inversion, Observed, Synthesis, compare, encode, invert, observe, synthesise,
-};
+use crate::stages::{Encoded, Inversion, Observed, Synthesis, encode, invert, observe, synthesise};
 
 /// A work unit of a part with all that its stages made.
 pub(crate) struct Done {
@@ -111,9 +110,7 @@ pub(super) fn invert_units(
             )?;
             for guard in &experiment.guards {
                 let (name, synthesis) = guard.reconstruction();
-                let mut references = guard.reference.iter();
-                let wanted = references.any(|reference| reference.needs_reconstruction());
-                if !wanted
+                if !guard.needs_reconstruction()
                     || guard.inversion != *inversion_name
                     || unit.reconstructed.contains_key(&name)
                 {
@@ -160,10 +157,7 @@ pub(super) fn run_guards(
             truth: &done.unit.truth,
             samples: &done.unit.samples,
         };
-        // By the name of the reconstruction; the input has none.
-        let mut references: BTreeMap<Option<String>, Compared> = BTreeMap::new();
-        // Of reconstruction and input, for all guards that take it.
-        let mut contrasted = BTreeMap::new();
+        let mut comparisons = Comparisons::of(done, networks, pipeline)?;
         let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
         for (place, guard) in guards.iter().enumerate() {
             let labels = guard.label.choose(&known, experiment.seed)?;
@@ -181,52 +175,14 @@ pub(super) fn run_guards(
                 (&guard.guidance, &guard.synthesis),
                 &labels,
             )?;
-            // Of the synthesis and the input, once for both references that take it.
-            let mut to_input: Option<BTreeMap<SimilarityName, Vec<f64>>> = None;
             for reference in &guard.reference {
-                let name = match reference {
-                    Reference::Input | Reference::Contrast => None,
-                    Reference::Reconstruction => Some(guard.reconstruction().0),
-                };
-                if !references.contains_key(&name) {
-                    let with = match &name {
-                        None => Compared::input(pipeline, networks, &done.unit, &done.observed[0])?,
-                        Some(name) => {
-                            Compared::reconstruction(pipeline, networks, &done.reconstructed[name])
-                        }
-                    };
-                    references.insert(name.clone(), with);
-                }
-                let with = &references[&name];
-                let similar = |what: &str, made: &Synthesis| {
-                    let names = &guard.similarity;
-                    compare(pipeline, what, &done.unit, networks, with, made, names)
-                };
-                let mut columns = match (reference, &to_input) {
-                    (Reference::Input | Reference::Contrast, Some(known)) => known.clone(),
-                    _ => similar(&what, &made)?,
-                };
-                if *reference != Reference::Reconstruction {
-                    to_input = Some(columns.clone());
-                }
-                if *reference == Reference::Contrast {
-                    let name = (guard.reconstruction().0, guard.similarity.clone());
-                    if !contrasted.contains_key(&name) {
-                        let made = &done.reconstructed[&name.0];
-                        let without = similar(&format!("reconstruction on {set}"), made)?;
-                        contrasted.insert(name.clone(), without);
-                    }
-                    for (similarity, values) in &mut columns {
-                        let pairs = values.iter_mut().zip(&contrasted[&name][similarity]);
-                        pairs.for_each(|(value, without)| *value -= without);
-                    }
-                }
+                let columns = comparisons.columns(&what, guard, &made, *reference)?;
                 compared.push((place, *reference, columns));
             }
             made.image.let_go();
             synthesised.push((guard.name.clone(), made));
         }
-        drop(references);
+        drop(comparisons);
         done.synthesised.extend(synthesised);
         Ok(compared)
     })?;
@@ -247,15 +203,20 @@ pub(super) fn run_guards(
         .collect())
 }
 
-/// What each guard costs an image: its inversion and its synthesis.
+/// What each guard costs an image: its inversion and its synthesis; and, where a reference takes it, with the unconditional
+/// reconstruction.
 pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
-    let cost = |guard: &Guard| {
+    let cost = |guard: &Guard, reconstructs: bool| {
         let of_unit = |done: &Done| {
-            let mut spent = Spent::default();
+            let reconstructed = done.reconstructed.get(&guard.reconstruction().0);
             let stages = [
                 done.inverted.get(&guard.inversion).map(|made| made.spent),
                 done.synthesised.get(&guard.name).map(|made| made.spent),
+                reconstructed
+                    .filter(|_| reconstructs)
+                    .map(|made| made.spent),
             ];
+            let mut spent = Spent::default();
             stages
                 .into_iter()
                 .flatten()
@@ -263,9 +224,15 @@ pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String,
             (spent, done.unit.len())
         };
         let units: Vec<_> = units.iter().map(of_unit).collect();
-        (guard.name.clone(), GuardCost::of(&units))
+        let key = GuardCost::key(&guard.name, reconstructs);
+        (key, GuardCost::of(&units))
     };
-    experiment.guards.iter().map(cost).collect()
+    let mut costs = BTreeMap::new();
+    for guard in &experiment.guards {
+        costs.extend([cost(guard, false)]);
+        costs.extend(guard.needs_reconstruction().then(|| cost(guard, true)));
+    }
+    costs
 }
 
 pub(super) fn samples(parts: &[Part], done: &[Done]) -> Vec<Sample> {

@@ -38,7 +38,7 @@ pub struct Bench {
     batch: Option<usize>,
     /// What the diffusion networks' convolutions compute on, f32 or bf16 (on the CPU; fast where it has AMX) [default: as the
     /// experiment says]
-    #[arg(long, value_name = "TYPE", value_parser = compute, conflicts_with = "shard")]
+    #[arg(long, value_name = "TYPE", conflicts_with = "shard")]
     compute: Option<Compute>,
     /// Seed of the choice of images, of random labels and of the bootstrap
     #[arg(long, value_name = "N")]
@@ -49,7 +49,8 @@ pub struct Bench {
     /// Also table every row's difference in AUROC to this one, with interval and p-value
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
-    /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py)
+    /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py); of training images
+    /// where a detector fits to them
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
     /// Print the plan (what is stored, what will be computed, time and disk) and stop; write and fetch nothing
@@ -77,12 +78,6 @@ pub struct Bench {
     /// Fetch nothing; leave out the test sets that are missing
     #[arg(long, conflicts_with = "offline")]
     at_hand: bool,
-}
-
-fn compute(name: &str) -> std::result::Result<Compute, String> {
-    let known = [Compute::F32, Compute::Bf16];
-    let found = known.into_iter().find(|compute| compute.name() == name);
-    found.ok_or_else(|| "there are: f32, bf16".to_owned())
 }
 
 impl Bench {

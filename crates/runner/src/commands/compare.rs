@@ -6,14 +6,14 @@ use clap::Args;
 use diffguard_datasets::ImageSet;
 use diffguard_datasets::benchmark::{self, Shelf};
 use diffguard_datasets::manifest::Manifest;
-use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile, Verdict};
+use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Verdict};
 
 use super::data_folders;
 use crate::differences::{self, p_value};
 use crate::disagreement::{Disagreement, disagreements};
 use crate::parts::Split;
 use crate::stored_run::StoredRun;
-use crate::{Error, Result, Root};
+use crate::{Error, Result, Root, outputs};
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -103,14 +103,7 @@ impl Compare {
                         run.experiment.benchmark, sample.id, sample.set
                     ))
                 })?;
-                let shape = set.shape;
-                let tile = Tile::from_planes(
-                    shape.channels,
-                    shape.height,
-                    shape.width,
-                    &set.signed(place..place + 1),
-                    (-1.0, 1.0),
-                )?;
+                let tile = outputs::tile(set.shape, &set.signed(place..place + 1))?;
                 let mut lines = vec![sample.id.clone()];
                 lines.extend(class(sample.label).map(|name| format!("is {name}")));
                 lines.extend(class(sample.predicted).map(|name| format!("predicted {name}")));

@@ -3,7 +3,10 @@
 use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role};
 
-use super::{Run, cost::average};
+use super::{
+    Run,
+    cost::{average, of_row},
+};
 use crate::cascade_sensitivity::{CascadeReport, Point};
 
 /// The share of the full run's cost that a cascade is to stay within.
@@ -25,10 +28,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow], reports: &[CascadeReport]) ->
         }
     }
     for report in reports {
-        let Some(full) = guard_of(run, &report.of[1])
-            .and_then(|guard| run.record.costs.get(guard))
-            .map(|cost| cost.unet_evaluations)
-        else {
+        let Some(full) = of_row(run, &report.of[1]).map(|cost| cost.unet_evaluations) else {
             continue;
         };
         let used = report.points.iter().find(|point| point.used);
@@ -139,22 +139,4 @@ fn line(
     cells.push(reached.to_owned());
     let cells = cells.into_iter().map(|text| vec![Part::plain(text)]);
     Line::Row(cells.collect())
-}
-
-/// The guard that a row comes from; none for rows of detectors and fusions.
-fn guard_of<'a>(run: &'a Run, row: &str) -> Option<&'a str> {
-    let experiment = &run.record.configuration;
-    if let Some(alias) = experiment.aliases.iter().find(|alias| alias.name == row) {
-        return guard_of(run, &alias.of);
-    }
-    let headline = run.record.headline.as_ref();
-    match row {
-        "diffguard" => headline.map(|chosen| chosen.guard.as_str()),
-        "diffguard-fast" => guard_of(run, headline?.fast.as_deref()?),
-        _ => experiment
-            .guards
-            .iter()
-            .map(|guard| guard.name.as_str())
-            .find(|name| row.starts_with(&format!("diffguard-{name}/"))),
-    }
 }

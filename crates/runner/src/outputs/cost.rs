@@ -4,6 +4,7 @@ use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role};
 
 use super::{Run, tables::best_column};
+use crate::spent::GuardCost;
 
 /// One row a guard: evaluations and seconds an image, and the average AUROC of its best similarity on validation data.
 pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
@@ -30,8 +31,8 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
         .guards
         .iter()
         .filter_map(|guard| {
-            let cost = run.record.costs.get(&guard.name)?;
             let column = best_column(run, &guard.name)?;
+            let cost = of_row(run, &column)?;
             let auroc = |role| match average(rows, &column, role, Metric::Auroc) {
                 Some(row) => format!("{:.1}", 100.0 * row.value),
                 None => "–".to_owned(),
@@ -57,15 +58,38 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
             ))
         })
         .collect();
+    let mut notes = vec![format!(
+        "inversion and synthesis as if the setting ran alone, comparing apart; device {}, one worker of {}, as measured \
+             when it was computed (the median of the work units); AUROC of the similarity that is best on validation data",
+        run.record.device, run.record.threads
+    )];
+    if run.record.counts_reconstructions() {
+        notes.push(
+            "a similarity that takes the unconditional reconstruction (@recon, @contrast) pays for it too".into(),
+        );
+    }
     Sheet {
         title: String::new(),
         columns,
         lines,
-        notes: vec![format!(
-            "inversion and synthesis as if the setting ran alone, comparing apart; device {}, one worker of {}, as measured \
-             when it was computed (the median of the work units); AUROC of the similarity that is best on validation data",
-            run.record.device, run.record.threads
-        )],
+        notes,
+    }
+}
+
+/// What the row of a guard, of the headline or of an alias of them costs; none for rows of detectors and fusions.
+pub(super) fn of_row<'a>(run: &'a Run, row: &str) -> Option<&'a GuardCost> {
+    let experiment = &run.record.configuration;
+    let headline = run.record.headline.as_ref();
+    if let Some(alias) = experiment.aliases.iter().find(|alias| alias.name == row) {
+        return of_row(run, &alias.of);
+    }
+    match row {
+        "diffguard" => of_row(run, headline?.elected()),
+        "diffguard-fast" => of_row(run, headline?.fast.as_deref()?),
+        _ => experiment.guards.iter().find_map(|guard| {
+            let of = row.strip_prefix(&format!("diffguard-{}/", guard.name))?;
+            GuardCost::find(&run.record.costs, &guard.name, of.contains('@'))
+        }),
     }
 }
 

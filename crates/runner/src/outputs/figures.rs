@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use diffguard_report::plots::{Figure as _, LineChart, LinePoint, LineSeries, Scale};
 use diffguard_report::{Metric, MetricRow, Role};
 
-use super::cost::average;
+use super::cost::{average, of_row};
 use super::{Run, tables::best_column};
 use crate::experiment::Figure;
 use crate::{Error, Result};
@@ -30,11 +30,14 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
     let cells = &run.record.configuration.cells;
     for role in Role::ALL {
         for cell in cells.iter().filter(|cell| cell.base == figure.guard) {
+            let column = match figure.similarity {
+                Some(similarity) => Some(format!("diffguard-{}/{similarity}", cell.guard)),
+                None => best_column(run, &cell.guard),
+            };
             let x = match figure.axis == EVALUATIONS {
-                true => run
-                    .record
-                    .costs
-                    .get(&cell.guard)
+                true => column
+                    .as_deref()
+                    .and_then(|column| of_row(run, column))
                     .map(|cost| cost.unet_evaluations),
                 false => cell
                     .point
@@ -42,10 +45,6 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
                     .find(|(axis, _)| *axis == figure.axis)
                     .map(|(_, value)| number(figure, value))
                     .transpose()?,
-            };
-            let column = match figure.similarity {
-                Some(similarity) => Some(format!("diffguard-{}/{similarity}", cell.guard)),
-                None => best_column(run, &cell.guard),
             };
             let found = column.and_then(|column| average(rows, &column, role, Metric::Auroc));
             let (Some(x), Some(row)) = (x, found) else {

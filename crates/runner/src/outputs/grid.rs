@@ -1,5 +1,6 @@
 //! The picture grid of a run.
 
+use diffguard_datasets::ImageShape;
 use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_report::pictures::{
     Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile, Verdict,
@@ -16,15 +17,7 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, shown: &Shown) -> Result<Pictu
     let gallery = run.record.configuration.gallery.is_some();
     let pictures = &shown.pictures;
     let shape = benchmark.id_test.shape();
-    let tile = |values: &[f32]| {
-        Tile::from_planes(
-            shape.channels,
-            shape.height,
-            shape.width,
-            values,
-            (-1.0, 1.0),
-        )
-    };
+    let tile = |values: &[f32]| tile(shape, values);
     let scale = DifferenceScale::default();
     let threshold = threshold(run)?;
     let class = |label: i64| {
@@ -92,6 +85,15 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, shown: &Shown) -> Result<Pictu
         factor: factor(shape.height),
         differences: (!gallery).then_some(scale),
     })
+}
+
+/// An image in [-1, 1].
+///
+/// # Errors
+/// When the values are not those of such an image.
+pub(crate) fn tile(shape: ImageShape, values: &[f32]) -> Result<Tile, diffguard_report::Error> {
+    let (channels, height, width) = (shape.channels, shape.height, shape.width);
+    Tile::from_planes(channels, height, width, values, (-1.0, 1.0))
 }
 
 /// How much larger an image of `side` pixels is drawn: small ones so that they can be seen, large ones as they are.

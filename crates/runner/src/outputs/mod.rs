@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use diffguard_report::table::{Table, TerminalOptions};
 use diffguard_report::{Metric, MetricRow, csv, write_atomic};
 
-pub(crate) use self::grid::factor;
 pub use self::grid::grid;
+pub(crate) use self::grid::{factor, tile};
 use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;
@@ -70,10 +70,7 @@ impl Run {
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(Self::SCORES);
-        match self.record.configuration.compact_scores {
-            true => self.scores.compacted().write(&path)?,
-            false => self.scores.write(&path)?,
-        }
+        self.scores.write(&path)?;
         self.record.write(folder)?;
         let mut written = vec![path, folder.join(Record::FILE)];
         if !self.record.configuration.traces.is_empty() {

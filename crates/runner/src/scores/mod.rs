@@ -1,10 +1,10 @@
 //! The scores of a run: one row a sample, one column a method. Metrics, tables and plots are made of this alone.
 
+pub(crate) mod columns;
 mod compact;
 mod file;
 
 pub use self::compact::compact;
-pub(crate) use self::file::column;
 use crate::parts::Split;
 use crate::{Error, Result};
 

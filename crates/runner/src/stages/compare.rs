@@ -79,6 +79,17 @@ impl<'a> Compared<'a> {
         }
     }
 
+    /// The key of its comparison with a synthesis.
+    pub fn key_with(
+        &self,
+        pipeline: &Pipeline,
+        networks: &Networks,
+        synthesis: &Synthesis,
+        similarities: &[SimilarityName],
+    ) -> Key {
+        compare_key(pipeline, networks, &synthesis.key, &self.key, similarities)
+    }
+
     fn view(&self) -> Result<&View<'a>> {
         if let Some(view) = self.view.get() {
             return Ok(view);
@@ -123,13 +134,7 @@ pub fn compare(
     synthesis: &Synthesis,
     similarities: &[SimilarityName],
 ) -> Result<Columns> {
-    let key = compare_key(
-        pipeline,
-        networks,
-        &synthesis.key,
-        &reference.key,
-        similarities,
-    );
+    let key = reference.key_with(pipeline, networks, synthesis, similarities);
     let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let with = reference.view()?;
         let before = with.cost().classifier_rows;

@@ -1,5 +1,6 @@
 //! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert,
-//! synthesise, compare; and trace, for figures over the noise level. Each is a function from a work unit and the outputs before it to a stored output.
+//! synthesise, compare; and trace, for figures over the noise level. Each is a function from a work unit and the outputs
+//! before it to a stored output.
 
 mod compare;
 mod encode;
@@ -10,10 +11,11 @@ mod perturb;
 mod synthesise;
 mod trace;
 
-pub use compare::{Compared, STAGE as COMPARE, compare, compare_key};
+pub use compare::{Columns, Compared, STAGE as COMPARE, compare, compare_key};
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
 pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
+pub(crate) use observe::predictions;
 pub use observe::{Observed, STAGE as OBSERVE, observe, observe_key};
 pub use perturb::{STAGE as PERTURB, perturb, perturb_key};
 pub use synthesise::{STAGE as SYNTHESISE, Synthesis, synthesise, synthesise_key};

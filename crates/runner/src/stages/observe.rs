@@ -29,7 +29,7 @@ impl Observed {
 }
 
 /// The place of the first largest of the logits `[image, class]` of each image.
-pub(super) fn predictions(logits: &Array) -> Vec<usize> {
+pub(crate) fn predictions(logits: &Array) -> Vec<usize> {
     let classes = logits.shape[1];
     logits
         .values

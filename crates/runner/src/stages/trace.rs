@@ -6,8 +6,7 @@ use diffguard_guidance::early_stop::psnr;
 use diffguard_guidance::{
     Cost, InversionConfig, ScheduleConfig, SpacingConfig, Step, Trajectory, forward_noise, latent,
 };
-use diffguard_models::Classifier;
-use diffguard_models::Compute;
+use diffguard_models::{Classifier, Compute};
 use serde::Serialize;
 
 use super::observe::predictions;

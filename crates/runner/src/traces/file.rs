@@ -1,35 +1,26 @@
 //! Traces as a Parquet file: one row a series, step and sample.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use diffguard_report::write_atomic;
-use parquet::basic::{
-    Compression, ConvertedType, Encoding, Repetition, Type as Physical, ZstdLevel,
-};
+use parquet::basic::Type as Physical;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, Type};
-use polars::prelude::{ParquetReader, SerReader};
 
 use super::{Series, Traces, Track};
-use crate::parts::Split;
-use crate::scores::{Sample, column};
+use crate::scores::columns::{
+    Columns, OF_SAMPLE, field, file, settings, side_by_side, write, write_samples,
+};
 use crate::{Error, Result};
 
-const COLUMNS: [(&str, Physical); 9] = [
+/// The columns before the samples'.
+const OF_LEVEL: [(&str, Physical); 3] = [
     ("trace", Physical::BYTE_ARRAY),
     ("series", Physical::BYTE_ARRAY),
     ("t", Physical::INT64),
-    ("split", Physical::BYTE_ARRAY),
-    ("set", Physical::BYTE_ARRAY),
-    ("sample", Physical::BYTE_ARRAY),
-    ("label", Physical::INT64),
-    ("predicted", Physical::INT64),
-    ("value", Physical::FLOAT),
 ];
+/// The one behind them.
+const VALUE: (&str, Physical) = ("value", Physical::FLOAT);
 
 impl Traces {
     /// Reads what [`write`](Self::write) has written.
@@ -37,27 +28,12 @@ impl Traces {
     /// # Errors
     /// When the file is missing or damaged, or has not these columns.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, &error))?;
-        let fault = |error: &dyn std::fmt::Display| {
-            Error::file(path, format!("not a table of traces: {error}"))
-        };
-        let frame = ParquetReader::new(std::io::Cursor::new(bytes))
-            .finish()
-            .map_err(|error| fault(&error))?;
-        let text = |name: &str| -> Result<Vec<String>> {
-            let column = frame.column(name).and_then(|column| column.str());
-            let values = column.map_err(|error| fault(&error))?.iter();
-            Ok(values.map(|v| v.unwrap_or_default().to_owned()).collect())
-        };
-        let number = |name: &str| -> Result<Vec<i64>> {
-            let column = frame.column(name).and_then(|column| column.i64());
-            let values = column.map_err(|error| fault(&error))?.iter();
-            Ok(values.map(|v| v.unwrap_or(-1)).collect())
-        };
-        let (trace, series, t) = (text("trace")?, text("series")?, number("t")?);
-        let (split, set, id) = (text("split")?, text("set")?, text("sample")?);
-        let (label, predicted) = (number("label")?, number("predicted")?);
-        let value = frame.column("value").and_then(|column| column.f32());
+        let columns = Columns::read(path, "traces")?;
+        let fault = |error: &dyn std::fmt::Display| columns.fault(error);
+        let (trace, series) = (columns.text("trace")?, columns.text("series")?);
+        let (t, id) = (columns.number("t")?, columns.text("sample")?);
+        let value = columns.frame().column(VALUE.0);
+        let value = value.and_then(|column| column.f32());
         let value = value.map_err(|error| fault(&error))?.iter();
         let value: Vec<f32> = value.map(|v| v.unwrap_or(f32::NAN)).collect();
 
@@ -67,19 +43,8 @@ impl Traces {
         let count = (0..rows)
             .take_while(|&row| same(0, row) && t[0] == t[row])
             .count();
-        let sample = |row: usize| {
-            let known = Split::from_name(&split[row]);
-            Ok(Sample {
-                split: known
-                    .ok_or_else(|| fault(&format!("no split is called `{}`", split[row])))?,
-                set: set[row].clone(),
-                id: id[row].clone(),
-                label: label[row],
-                predicted: predicted[row],
-            })
-        };
         let mut traces = Self {
-            samples: (0..count).map(sample).collect::<Result<_>>()?,
+            samples: columns.samples(count)?,
             tracks: Vec::new(),
         };
         for first in (0..rows).step_by(count.max(1)) {
@@ -123,63 +88,34 @@ impl Traces {
         Ok(write_atomic(path, &bytes)?)
     }
 
-    fn encoded(&self) -> std::result::Result<Vec<u8>, ParquetError> {
-        let settings = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(9)?))
-            .set_statistics_enabled(EnabledStatistics::None);
-        let fields = COLUMNS.map(|(name, physical)| {
-            Type::primitive_type_builder(name, physical)
-                .with_repetition(Repetition::REQUIRED)
-                .with_converted_type(match physical {
-                    Physical::BYTE_ARRAY => ConvertedType::UTF8,
-                    _ => ConvertedType::NONE,
-                })
-                .build()
-                .map(Arc::new)
-        });
-        let fields = fields.into_iter().collect::<std::result::Result<_, _>>()?;
-        // As the scores' doubles: the bytes side by side compress better.
-        let value = ColumnPath::from("value");
-        let settings = settings
-            .set_column_encoding(value.clone(), Encoding::BYTE_STREAM_SPLIT)
-            .set_column_dictionary_enabled(value, false);
-        let schema = Type::group_type_builder("traces").with_fields(fields);
-        let schema = Arc::new(schema.build()?);
-        let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(settings.build()))?;
+    fn encoded(&self) -> Result<Vec<u8>, ParquetError> {
+        let fields = OF_LEVEL.into_iter().chain(OF_SAMPLE).chain([VALUE]);
+        let fields = fields.map(|(name, physical)| field(name, physical));
+        let fields = fields.collect::<Result<_, _>>()?;
+        let mut file = file("traces", fields, side_by_side(settings()?, VALUE.0))?;
         let mut rows = file.next_row_group()?;
         // Every series and step, and every sample of it.
         let levels = || {
             let tracks = self.tracks.iter();
             tracks.flat_map(|track| track.steps.iter().map(move |step| (track, *step)))
         };
-        let texts_of_level = |of: &dyn Fn(&Track) -> &str| -> Vec<ByteArray> {
-            levels()
-                .flat_map(|(track, _)| {
-                    std::iter::repeat_n(ByteArray::from(of(track)), self.samples.len())
-                })
+        let samples = self.samples.len();
+        let texts = |of: &dyn Fn(&Track) -> &str| -> Vec<ByteArray> {
+            let texts = levels().map(|(track, _)| ByteArray::from(of(track)));
+            texts
+                .flat_map(|text| std::iter::repeat_n(text, samples))
                 .collect()
         };
-        let texts = |of: &dyn Fn(&Sample) -> &str| -> Vec<ByteArray> {
-            let values: Vec<ByteArray> = self.samples.iter().map(|it| of(it).into()).collect();
-            levels().flat_map(|_| values.iter().cloned()).collect()
-        };
-        let numbers = |of: &dyn Fn(&Sample) -> i64| -> Vec<i64> {
-            levels().flat_map(|_| self.samples.iter().map(of)).collect()
-        };
-        column::<ByteArrayType>(&mut rows, &texts_of_level(&|track| &track.trace))?;
-        column::<ByteArrayType>(&mut rows, &texts_of_level(&|track| track.series.name()))?;
+        write::<ByteArrayType>(&mut rows, &texts(&|track| &track.trace))?;
+        write::<ByteArrayType>(&mut rows, &texts(&|track| track.series.name()))?;
         let steps: Vec<i64> = levels()
-            .flat_map(|(_, step)| std::iter::repeat_n(step as i64, self.samples.len()))
+            .flat_map(|(_, step)| std::iter::repeat_n(step as i64, samples))
             .collect();
-        column::<Int64Type>(&mut rows, &steps)?;
-        column::<ByteArrayType>(&mut rows, &texts(&|sample| sample.split.name()))?;
-        column::<ByteArrayType>(&mut rows, &texts(&|sample| &sample.set))?;
-        column::<ByteArrayType>(&mut rows, &texts(&|sample| &sample.id))?;
-        column::<Int64Type>(&mut rows, &numbers(&|sample| sample.label))?;
-        column::<Int64Type>(&mut rows, &numbers(&|sample| sample.predicted))?;
+        write::<Int64Type>(&mut rows, &steps)?;
+        write_samples(&mut rows, &self.samples, levels().count())?;
         let values = self.tracks.iter().flat_map(|track| &track.values);
         let values: Vec<f32> = values.flatten().copied().collect();
-        column::<FloatType>(&mut rows, &values)?;
+        write::<FloatType>(&mut rows, &values)?;
         rows.close()?;
         file.into_inner()
     }
@@ -188,6 +124,8 @@ impl Traces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::Split;
+    use crate::scores::Sample;
 
     fn traces() -> Traces {
         let samples = (0..90u16).map(|i| Sample {

@@ -111,9 +111,7 @@ impl Bench<'_> {
         let mut known = BTreeSet::new();
         for (i, guard) in experiment.guards.iter().enumerate() {
             let (name, _) = guard.reconstruction();
-            let mut references = guard.reference.iter();
-            let wanted = references.any(|reference| reference.needs_reconstruction());
-            if wanted && known.insert(name.clone()) {
+            if guard.needs_reconstruction() && known.insert(name.clone()) {
                 let shown = format!("reconstruction of {}", guard.inversion);
                 settings.push(Setting::new(Of::Reconstruct(name, i), SYNTHESISE, shown));
             }
