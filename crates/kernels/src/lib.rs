@@ -7,6 +7,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod attention;
 mod bf16;
 mod conv2d;
 mod conv3x3;
@@ -22,6 +23,7 @@ mod winograd;
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
+pub use attention::attention;
 pub use bf16::with_bf16;
 pub use conv2d::conv2d;
 pub use conv3x3::conv3x3;

@@ -3,13 +3,13 @@
 use diffguard_ood::combine::{
     self, Scores as Column, Test, Validation, ValidationColumn, envelope,
 };
-use diffguard_ood::metrics::{Bootstrap, Metric as OodMetric, Ranking, bootstrap};
+use diffguard_ood::metrics::{Bootstrap, Metric as OodMetric, Ranking, Resamples};
 use diffguard_report::{Metric, MetricRow, Role};
 use rayon::prelude::*;
 
 use crate::experiment::Combination;
 use crate::parts::Split;
-use crate::scores::Scores;
+use crate::scores::{Sample, Scores};
 use crate::{Error, Result};
 
 /// The metrics of the tables, as the tables and as the metrics crate name them.
@@ -37,56 +37,70 @@ pub fn metrics(
     replicates: usize,
     seed: u64,
 ) -> Result<Vec<MetricRow>> {
-    let methods: Vec<&str> = scores.methods().collect();
-    let rows: Vec<Vec<MetricRow>> = methods
-        .par_iter()
-        .map(|method| of_method(experiment, method, scores, replicates, seed))
-        .collect::<Result<_>>()?;
-    Ok(rows.into_iter().flatten().collect())
-}
-
-fn of_method(
-    experiment: &str,
-    method: &str,
-    scores: &Scores,
-    replicates: usize,
-    seed: u64,
-) -> Result<Vec<MetricRow>> {
-    let values = scores.column(method).unwrap_or_default();
-    let id = scores.of(values, Split::IdTest, None);
     let how = Bootstrap {
         replicates,
         confidence: 0.95,
         seed,
     };
-    let asked: Vec<OodMetric> = METRICS.iter().map(|(_, metric)| *metric).collect();
-    let mut rows = Vec::new();
+    let methods: Vec<&str> = scores.methods().collect();
+    let samples = |split: Split, set: Option<&str>| {
+        let of =
+            |sample: &&Sample| sample.split == split && set.is_none_or(|set| sample.set == set);
+        scores.samples.iter().filter(of).count()
+    };
+    let id = samples(Split::IdTest, None);
+    let mut of_methods: Vec<Vec<MetricRow>> = vec![Vec::new(); methods.len()];
     for (role, split) in ROLES {
-        let sets = scores.sets(split);
-        let mut of_role: Vec<MetricRow> = Vec::new();
-        for set in &sets {
-            let ood = scores.of(values, split, Some(set));
-            let ranking = Ranking::new(method, &id, &ood)?;
-            for ((metric, _), interval) in METRICS.iter().zip(bootstrap(&ranking, &asked, how)?) {
-                of_role.push(MetricRow {
-                    experiment: experiment.to_owned(),
-                    method: method.to_owned(),
-                    set: set.clone(),
-                    role,
-                    metric: *metric,
-                    value: interval.estimate,
-                    ci_low: Some(interval.low),
-                    ci_high: Some(interval.high),
-                    n_id: id.len(),
-                    n_ood: ood.len(),
-                });
+        let mut of_role: Vec<Vec<MetricRow>> = vec![Vec::new(); methods.len()];
+        for set in scores.sets(split) {
+            // All methods share the resamples of a set; those of one set are held at a time.
+            let resamples = Resamples::draw(id, samples(split, Some(&set)), how)?;
+            let of_set: Vec<Vec<MetricRow>> = methods
+                .par_iter()
+                .map(|method| on_set(experiment, method, scores, (role, split, &set), &resamples))
+                .collect::<Result<_>>()?;
+            for (rows, of_set) in of_role.iter_mut().zip(of_set) {
+                rows.extend(of_set);
             }
         }
-        let averages = averages(&of_role, role);
-        rows.extend(of_role);
-        rows.extend(averages);
+        for (rows, of_role) in of_methods.iter_mut().zip(of_role) {
+            let averages = averages(&of_role, role);
+            rows.extend(of_role);
+            rows.extend(averages);
+        }
     }
-    Ok(rows)
+    Ok(of_methods.into_iter().flatten().collect())
+}
+
+/// Every metric of one method on one test set.
+fn on_set(
+    experiment: &str,
+    method: &str,
+    scores: &Scores,
+    (role, split, set): (Role, Split, &str),
+    resamples: &Resamples,
+) -> Result<Vec<MetricRow>> {
+    let values = scores.column(method).unwrap_or_default();
+    let id = scores.of(values, Split::IdTest, None);
+    let ood = scores.of(values, split, Some(set));
+    let ranking = Ranking::new(method, &id, &ood)?;
+    let asked: Vec<OodMetric> = METRICS.iter().map(|(_, metric)| *metric).collect();
+    let intervals = resamples.intervals(&ranking, &asked)?;
+    let rows = METRICS.iter().zip(intervals);
+    Ok(rows
+        .map(|((metric, _), interval)| MetricRow {
+            experiment: experiment.to_owned(),
+            method: method.to_owned(),
+            set: set.to_owned(),
+            role,
+            metric: *metric,
+            value: interval.estimate,
+            ci_low: Some(interval.low),
+            ci_high: Some(interval.high),
+            n_id: id.len(),
+            n_ood: ood.len(),
+        })
+        .collect())
 }
 
 /// The mean over a role's sets; none for sets beside the benchmark, which have nothing in common. The sets share their in-distribution samples, so the interval's half widths are

@@ -1,17 +1,10 @@
 //! Attention over the pixels of an image.
 
 use burn::module::Module;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::attention;
 
 use super::{GroupNorm, TokenConv};
-
-/// `softmax(q k^T / sqrt(depth)) v` for tensors `[batch, head, token, depth]`. The scores of long sequences are never
-/// held as a whole where the backend can avoid it.
-pub fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
-    attention(q, k, v, None, None, AttentionModuleOptions::default())
-}
 
 /// How the channels of a joint projection to query, key and value are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +65,7 @@ impl QkvAttention {
             }
             .swap_dims(2, 3)
         };
-        let h = attend(parts(0), parts(1), parts(2))
+        let h = attention(parts(0), parts(1), parts(2))
             .swap_dims(2, 3)
             .reshape([batch, channels, tokens]);
         (pixels + self.proj_out.forward(h)).reshape([batch, channels, height, width])

@@ -11,7 +11,7 @@ mod resample;
 mod transformer;
 pub mod trunk;
 
-pub use attention::{HeadOrder, QkvAttention, attend};
+pub use attention::{HeadOrder, QkvAttention};
 pub use conv::{Conv1x1, Downsample, Edge, TokenConv};
 pub use dense::Dense;
 pub use embedding::{Embedding, TimeMlp, sinusoid_sin_first};

@@ -3,8 +3,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::attention;
 
-use super::{Conv1x1, Dense, Downsample, Edge, GroupNorm, attend};
+use super::{Conv1x1, Dense, Downsample, Edge, GroupNorm};
 use crate::layers::{Conv3x3, upsample2};
 use crate::summary::Trace;
 
@@ -109,7 +110,7 @@ impl AttnBlock {
             let tokens = conv.forward_tokens(h.clone()).swap_dims(1, 2);
             tokens.unsqueeze_dim(1)
         };
-        let h = attend(part(&self.q), part(&self.k), part(&self.v))
+        let h = attention(part(&self.q), part(&self.k), part(&self.v))
             .squeeze_dim::<3>(1)
             .swap_dims(1, 2);
         (pixels + self.proj_out.forward_tokens(h)).reshape([batch, channels, height, width])

@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::attention;
 
-use super::{Conv1x1, Dense, GroupNorm, LayerNorm, attend};
+use super::{Conv1x1, Dense, GroupNorm, LayerNorm};
 use crate::summary::Trace;
 
 /// Sizes of a [`SpatialTransformer`].
@@ -185,7 +186,7 @@ impl Attention {
         let q = split(self.to_q.forward(x));
         let k = split(self.to_k.forward(context.clone()));
         let v = split(self.to_v.forward(context));
-        let h = attend(q, k, v)
+        let h = attention(q, k, v)
             .swap_dims(1, 2)
             .reshape([batch, tokens, channels]);
         self.out(h)

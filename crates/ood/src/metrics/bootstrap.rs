@@ -42,79 +42,134 @@ pub struct Interval {
     pub std: f64,
 }
 
-/// Percentile intervals (Efron and Tibshirani 1993, chapter 13) of several metrics from the same
-/// replicates. ID and OOD samples are resampled separately, each to its own size.
-///
-/// The column is ranked once; a replicate draws how often each tie group occurs and makes one linear pass.
-/// Replicate `r` draws from stream `r` of the seed, so the result does not depend on threads or order.
+/// How often each sample occurs in each replicate: drawn once for all score columns of the same samples.
+#[derive(Debug, Clone)]
+pub struct Resamples {
+    how: Bootstrap,
+    id: usize,
+    ood: usize,
+    /// `[replicate, place in the order of the scores]`, in-distribution first.
+    times: Vec<u8>,
+}
+
+impl Resamples {
+    /// Of so many in-distribution and out-of-distribution samples, each side resampled to its own size. Replicate `r` draws
+    /// from stream `r` of the seed, so the result does not depend on threads or order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] without replicates, or unless the confidence is in `(0, 1)`.
+    pub fn draw(id: usize, ood: usize, how: Bootstrap) -> Result<Self, Error> {
+        how.check()?;
+        let mut times = vec![0u8; how.replicates * (id + ood)];
+        let replicates = times.par_chunks_exact_mut((id + ood).max(1)).enumerate();
+        replicates.for_each(|(index, times)| {
+            let mut rng = ChaCha8Rng::seed_from_u64(how.seed);
+            rng.set_stream(index as u64);
+            let (of_id, of_ood) = times.split_at_mut(id);
+            for side in [of_id, of_ood] {
+                for _ in 0..side.len() {
+                    let times = &mut side[rng.random_range(0..side.len())];
+                    // A sample is drawn about once; a hundred times does not happen.
+                    *times = times.saturating_add(1);
+                }
+            }
+        });
+        Ok(Self {
+            how,
+            id,
+            ood,
+            times,
+        })
+    }
+
+    /// Percentile intervals (Efron and Tibshirani 1993, chapter 13) of several metrics of one score column from these
+    /// replicates. The column is ranked once; a replicate makes a linear pass over the ranks.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] for a column of other samples, [`Error::OutOfRange`] unless every level is in `(0, 1]`.
+    pub fn intervals(&self, ranking: &Ranking, metrics: &[Metric]) -> Result<Vec<Interval>, Error> {
+        let (drawn, ranked) = ((self.id, self.ood), (ranking.n_id(), ranking.n_ood()));
+        if drawn != ranked {
+            return Err(Error::LengthMismatch {
+                what: "resamples and a score column".into(),
+                left: drawn.0 + drawn.1,
+                right: ranked.0 + ranked.1,
+            });
+        }
+        metrics.iter().try_for_each(|metric| metric.check())?;
+        let replicate = |times: &[u8]| -> Vec<f64> {
+            let (mut id, mut ood) = times.split_at(self.id);
+            let occur = |side: &mut &[u8], samples: u32| -> u32 {
+                let (own, rest) = side.split_at(samples as usize);
+                *side = rest;
+                own.iter().map(|&times| u32::from(times)).sum()
+            };
+            let mut counts = Vec::with_capacity(ranking.counts.len());
+            for group in &ranking.counts {
+                let drawn = Counts {
+                    id: occur(&mut id, group.id),
+                    ood: occur(&mut ood, group.ood),
+                };
+                // A score that was not drawn is no point of the replicate's ROC curve.
+                if drawn != Counts::default() {
+                    counts.push(drawn);
+                }
+            }
+            metrics.iter().map(|metric| metric.of(&counts)).collect()
+        };
+        let values: Vec<Vec<f64>> = self
+            .times
+            .par_chunks_exact(self.id + self.ood)
+            .map(replicate)
+            .collect();
+        let tail = 0.5 * (1.0 - self.how.confidence);
+        let of_metric = |(column, metric): (usize, &Metric)| {
+            let mut values: Vec<f64> = values.iter().map(|row| row[column]).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            let std = (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt();
+            Interval {
+                estimate: metric.of(&ranking.counts),
+                low: quantile(&mut values, tail).unwrap_or(f64::NAN),
+                high: quantile(&mut values, 1.0 - tail).unwrap_or(f64::NAN),
+                std,
+            }
+        };
+        Ok(metrics.iter().enumerate().map(of_metric).collect())
+    }
+}
+
+/// [`Resamples::intervals`] of replicates that are drawn for this column alone.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] without replicates, or unless the confidence is in `(0, 1)` and every level in `(0, 1]`.
+/// As [`Resamples`].
 pub fn bootstrap(
     ranking: &Ranking,
     metrics: &[Metric],
     how: Bootstrap,
 ) -> Result<Vec<Interval>, Error> {
-    if !(how.confidence > 0.0 && how.confidence < 1.0) {
-        let range = "it must lie in (0, 1)";
-        return Err(Error::OutOfRange {
-            what: "the confidence",
-            value: how.confidence,
-            range,
-        });
-    }
-    if how.replicates == 0 {
-        return Err(Error::OutOfRange {
-            what: "the number of replicates",
-            value: 0.0,
-            range: "it must be at least 1",
-        });
-    }
-    metrics.iter().try_for_each(|metric| metric.check())?;
-    let id_groups = groups_of_samples(ranking, |counts| counts.id);
-    let ood_groups = groups_of_samples(ranking, |counts| counts.ood);
-    let replicate = |index: usize| -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(how.seed);
-        rng.set_stream(index as u64);
-        let mut counts = vec![Counts::default(); ranking.counts.len()];
-        for _ in 0..id_groups.len() {
-            counts[id_groups[rng.random_range(0..id_groups.len())] as usize].id += 1;
-        }
-        for _ in 0..ood_groups.len() {
-            counts[ood_groups[rng.random_range(0..ood_groups.len())] as usize].ood += 1;
-        }
-        // A score that was not drawn is no point of the replicate's ROC curve.
-        counts.retain(|group| *group != Counts::default());
-        metrics.iter().map(|metric| metric.of(&counts)).collect()
-    };
-    let values: Vec<Vec<f64>> = (0..how.replicates).into_par_iter().map(replicate).collect();
-    let tail = 0.5 * (1.0 - how.confidence);
-    Ok(metrics
-        .iter()
-        .enumerate()
-        .map(|(column, metric)| {
-            let mut values: Vec<f64> = values.iter().map(|row| row[column]).collect();
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            let std = (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt();
-            let low = quantile(&mut values, tail).unwrap_or(f64::NAN);
-            let high = quantile(&mut values, 1.0 - tail).unwrap_or(f64::NAN);
-            Interval {
-                estimate: metric.of(&ranking.counts),
-                low,
-                high,
-                std,
-            }
-        })
-        .collect())
+    Resamples::draw(ranking.n_id(), ranking.n_ood(), how)?.intervals(ranking, metrics)
 }
 
-/// The tie group of every sample of one side.
-fn groups_of_samples(ranking: &Ranking, side: fn(&Counts) -> u32) -> Vec<u32> {
-    let groups = ranking.counts.iter().enumerate();
-    groups
-        .flat_map(|(group, counts)| std::iter::repeat_n(group as u32, side(counts) as usize))
-        .collect()
+impl Bootstrap {
+    fn check(&self) -> Result<(), Error> {
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            let range = "it must lie in (0, 1)";
+            return Err(Error::OutOfRange {
+                what: "the confidence",
+                value: self.confidence,
+                range,
+            });
+        }
+        if self.replicates == 0 {
+            return Err(Error::OutOfRange {
+                what: "the number of replicates",
+                value: 0.0,
+                range: "it must be at least 1",
+            });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -185,6 +185,19 @@ pub(super) fn auroc(counts: &[Counts]) -> f64 {
     twice_wins as f64 / (2 * u128::from(id) * u128::from(ood)) as f64
 }
 
+/// The fewest true positives of so many that reach a level, in the division's own rounding.
+pub(super) fn needed(positives: f64, level: f64) -> u64 {
+    let reaches = |tp: u64| tp as f64 / positives >= level;
+    let mut needed = (level * positives) as u64;
+    while needed > 0 && reaches(needed - 1) {
+        needed -= 1;
+    }
+    while !reaches(needed) && needed as f64 <= positives {
+        needed += 1;
+    }
+    needed
+}
+
 /// Index of the tie group operated at, and the false-positive rate there; `None` for a level outside (0, 1].
 pub(super) fn operating_group(
     counts: &[Counts],
@@ -201,6 +214,7 @@ pub(super) fn operating_group(
         Positive::Id => (total(|c| c.id), total(|c| c.ood)),
         Positive::Ood => (total(|c| c.ood), total(|c| c.id)),
     };
+    let needed = needed(positives, level);
     let (mut fp, mut tp) = (0u64, 0u64);
     let mut walk = Walk::new(counts, positive).peekable();
     let mut first = true;
@@ -211,7 +225,7 @@ pub(super) fn operating_group(
             && walk.peek().is_some_and(|next| {
                 (next.positive, next.negative) == (group.positive, group.negative)
             });
-        if tp as f64 / positives >= level && (points == Points::All || !dropped) {
+        if tp >= needed && (points == Points::All || !dropped) {
             return Some((group.index, fp as f64 / negatives));
         }
     }
