@@ -32,7 +32,10 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
     import triton.language as tl
 
     @triton.jit
-    def norm_forward(x, weight, bias, y, mean, rstd, eps, pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr):
+    def norm_forward(
+        x, weight, bias, y, mean, rstd, eps,
+        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr,
+    ):
         n = tl.program_id(0)
         group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
         channel, known = group * G + within, (within < G) & (group >= 0)
@@ -59,7 +62,21 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
             tl.store(y + at, h, mask=here)
 
     @triton.jit
-    def norm_backward(x, weight, bias, mean, rstd, dy, dx, dweight, dbias, pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr):
+    def before_silu(x, dy, at, here, m, r, w, b, SILU: tl.constexpr):
+        """Some pixels of the normalised input, and of the gradient with respect to what SILU is given."""
+        xhat = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - m[None]) * r[None]
+        dh = tl.load(dy + at, mask=here, other=0.0).to(tl.float32)
+        if SILU:
+            h = xhat * w[None] + b[None]
+            s = tl.sigmoid(h)
+            dh = dh * (s + h * s * (1 - s))
+        return xhat, dh
+
+    @triton.jit
+    def norm_backward(
+        x, weight, bias, mean, rstd, dy, dx, dweight, dbias,
+        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr,
+    ):
         n = tl.program_id(0)
         group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
         channel, known = group * G + within, (within < G) & (group >= 0)
@@ -72,12 +89,7 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
-            xhat = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - m[None]) * r[None]
-            dh = tl.load(dy + at, mask=here, other=0.0).to(tl.float32)
-            if SILU:
-                h = xhat * w[None] + b[None]
-                s = tl.sigmoid(h)
-                dh = dh * (s + h * s * (1 - s))
+            xhat, dh = before_silu(x, dy, at, here, m, r, w, b, SILU)
             plain += tl.sum(dh, 0)
             along += tl.sum(dh * xhat, 0)
         tl.store(dweight + n * C + channel, along, mask=known)
@@ -87,12 +99,7 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
-            xhat = (tl.load(x + at, mask=here, other=0.0).to(tl.float32) - m[None]) * r[None]
-            dh = tl.load(dy + at, mask=here, other=0.0).to(tl.float32)
-            if SILU:
-                h = xhat * w[None] + b[None]
-                s = tl.sigmoid(h)
-                dh = dh * (s + h * s * (1 - s))
+            xhat, dh = before_silu(x, dy, at, here, m, r, w, b, SILU)
             tl.store(dx + at, r[None] * (dh * w[None] - plain[None] - xhat * along[None]), mask=here)
 
 

@@ -25,6 +25,9 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     Tensor::<4>::from_dispatch(<Dispatch as KernelOps>::attention(q, k, v)).swap_dims(2, 3)
 }
 
+/// Most queries whose scores are held at a time.
+const MOST: usize = 256;
+
 /// Sizes of the attention of one image and head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -40,7 +43,7 @@ impl Shape {
 
     /// Queries whose scores are held at a time: about half a megabyte of them.
     fn block(&self) -> usize {
-        ((128 << 10) / self.keys.max(1)).clamp(16, 256)
+        ((128 << 10) / self.keys.max(1)).clamp(16, MOST)
     }
 
     /// First query and number of queries of each block.
@@ -72,7 +75,7 @@ fn exponentials(scores: &mut [f32], inverse: &mut [f32], scale: f32) {
     vectorised(
         #[inline(always)]
         || {
-            let mut greatest = [f32::NEG_INFINITY; 256];
+            let mut greatest = [f32::NEG_INFINITY; MOST];
             let greatest = &mut greatest[..n];
             for row in scores.chunks_exact(n) {
                 for (greatest, score) in greatest.iter_mut().zip(row) {
@@ -101,7 +104,7 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Vec<f32>
         return y;
     }
     y.par_chunks_mut(of_q).enumerate().for_each_init(
-        || (vec![0f32; shape.keys * shape.block()], [0f32; 256]),
+        || (vec![0f32; shape.keys * shape.block()], [0f32; MOST]),
         |(held, inverse), (unit, y)| {
             let q = &q[unit * of_q..][..of_q];
             let [k, v] = [k, v].map(|whole| &whole[unit * of_k..][..of_k]);
@@ -168,7 +171,7 @@ pub(crate) fn backward(
                 vectorised(
                     #[inline(always)]
                     || {
-                        let mut sums = [0f32; 256];
+                        let mut sums = [0f32; MOST];
                         let sums = &mut sums[..n];
                         for (p, dp) in p.chunks_exact_mut(n).zip(ds.chunks_exact(n)) {
                             let row = p.iter_mut().zip(dp).zip(&inverse).zip(&mut *sums);

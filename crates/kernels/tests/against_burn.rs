@@ -1,9 +1,12 @@
 //! The fused kernels against the same formulas composed of burn's operations, forward and backward.
 
+mod common;
+
 use burn::tensor::activation::silu;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
+use common::with_gradients;
 use diffguard_kernels::{conv3x3, norm_silu};
 
 fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -15,24 +18,6 @@ fn deviation<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>) -> f32 {
     let scale: f32 = theirs.clone().abs().max().into_scalar();
     let worst: f32 = (ours - theirs).abs().max().into_scalar();
     worst / scale.max(1e-6)
-}
-
-/// Runs `f` on leaves and returns its result and the gradients of a fixed weighting of it.
-fn with_gradients<const N: usize>(
-    leaves: [Tensor<4>; N],
-    weighting: &Tensor<4>,
-    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
-) -> Vec<Tensor<4>> {
-    let leaves = leaves.map(|leaf| leaf.autodiff().require_grad());
-    let y = f(leaves.clone());
-    let gradients = (y.clone() * weighting.clone()).sum().backward();
-    let mut all = vec![y.without_autodiff()];
-    all.extend(
-        leaves
-            .iter()
-            .map(|leaf| leaf.grad(&gradients).expect("every leaf takes part")),
-    );
-    all
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{error, numbers};
+use common::{error, numbers, with_gradients};
 use diffguard_kernels::attention;
 
 /// Batch times heads, depth, queries, keys.
@@ -83,21 +83,13 @@ fn attention_is_within_5e_6_of_the_definition() {
         let dy = next();
         // Laid out by pixel, and by channel.
         for by_channel in [false, true] {
-            let leaves = leaves.clone().map(|leaf| leaf.autodiff().require_grad());
-            let [q, k, v] = leaves.clone().map(|leaf| match by_channel {
-                true => (leaf.swap_dims(2, 3) * 1.0).swap_dims(2, 3),
-                false => leaf,
+            let ours = with_gradients(leaves.clone(), &dy, |leaves| {
+                let [q, k, v] = leaves.map(|leaf| match by_channel {
+                    true => (leaf.swap_dims(2, 3) * 1.0).swap_dims(2, 3),
+                    false => leaf,
+                });
+                attention(q, k, v)
             });
-            let y = attention(q, k, v);
-            let gradients = (y.clone() * Tensor::from_inner(dy.clone()))
-                .sum()
-                .backward();
-            let mut ours = vec![y.without_autodiff()];
-            ours.extend(
-                leaves
-                    .iter()
-                    .map(|leaf| leaf.grad(&gradients).expect("every leaf takes part")),
-            );
             for ((what, ours), exact) in ["y", "dq", "dk", "dv"].iter().zip(ours).zip(&exact) {
                 let ours: Vec<f32> = ours.into_data().try_to_vec().expect("f32 values");
                 // One key: the softmax is constant, its gradients are zero.
@@ -105,7 +97,6 @@ fn attention_is_within_5e_6_of_the_definition() {
                     true => f64::from(ours.iter().fold(0f32, |most, v| most.max(v.abs()))),
                     false => error(&ours, exact),
                 };
-                println!("{what} of {batch} x {heads} x {depth}, {queries} over {keys}: {worst:e}");
                 assert!(
                     worst < 5e-6,
                     "{what} of {batch} x {heads} x {depth}, {queries} over {keys}: {worst:e}"

@@ -1,4 +1,7 @@
 //! What the tests of accuracy share.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use burn::tensor::Tensor;
 
 /// Numbers around zero of a small linear congruential generator: burn's stream is shared by all tests.
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -21,4 +24,22 @@ pub fn error(ours: &[f32], exact: &[f64]) -> f64 {
     worst.fold(0f64, |most, (ours, exact)| {
         most.max((f64::from(*ours) - exact).abs())
     }) / largest
+}
+
+/// Runs `f` on leaves and returns its result and the gradients of a fixed weighting of it.
+pub fn with_gradients<const N: usize>(
+    leaves: [Tensor<4>; N],
+    weighting: &Tensor<4>,
+    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+) -> Vec<Tensor<4>> {
+    let leaves = leaves.map(|leaf| leaf.autodiff().require_grad());
+    let y = f(leaves.clone());
+    let gradients = (y.clone() * weighting.clone()).sum().backward();
+    let mut all = vec![y.without_autodiff()];
+    all.extend(
+        leaves
+            .iter()
+            .map(|leaf| leaf.grad(&gradients).expect("every leaf takes part")),
+    );
+    all
 }

@@ -88,13 +88,14 @@ impl Resamples {
     /// # Errors
     /// [`Error::LengthMismatch`] for a column of other samples, [`Error::OutOfRange`] unless every level is in `(0, 1]`.
     pub fn intervals(&self, ranking: &Ranking, metrics: &[Metric]) -> Result<Vec<Interval>, Error> {
-        let (drawn, ranked) = ((self.id, self.ood), (ranking.n_id(), ranking.n_ood()));
-        if drawn != ranked {
-            return Err(Error::LengthMismatch {
-                what: "resamples and a score column".into(),
-                left: drawn.0 + drawn.1,
-                right: ranked.0 + ranked.1,
-            });
+        for (what, left, right) in [
+            ("in-distribution resamples", self.id, ranking.n_id()),
+            ("out-of-distribution resamples", self.ood, ranking.n_ood()),
+        ] {
+            if left != right {
+                let what = format!("{what} and a score column");
+                return Err(Error::LengthMismatch { what, left, right });
+            }
         }
         metrics.iter().try_for_each(|metric| metric.check())?;
         let replicate = |times: &[u8]| -> Vec<f64> {
@@ -139,18 +140,6 @@ impl Resamples {
     }
 }
 
-/// [`Resamples::intervals`] of replicates that are drawn for this column alone.
-///
-/// # Errors
-/// As [`Resamples`].
-pub fn bootstrap(
-    ranking: &Ranking,
-    metrics: &[Metric],
-    how: Bootstrap,
-) -> Result<Vec<Interval>, Error> {
-    Resamples::draw(ranking.n_id(), ranking.n_ood(), how)?.intervals(ranking, metrics)
-}
-
 impl Bootstrap {
     fn check(&self) -> Result<(), Error> {
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
@@ -176,6 +165,14 @@ impl Bootstrap {
 mod tests {
     use super::*;
     use crate::metrics::delong;
+
+    fn bootstrap(
+        ranking: &Ranking,
+        metrics: &[Metric],
+        how: Bootstrap,
+    ) -> Result<Vec<Interval>, Error> {
+        Resamples::draw(ranking.n_id(), ranking.n_ood(), how)?.intervals(ranking, metrics)
+    }
 
     fn columns() -> (Vec<f64>, Vec<f64>) {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -218,6 +215,17 @@ mod tests {
             interval.std
         );
         assert!(interval.low < interval.estimate && interval.estimate < interval.high);
+    }
+
+    #[test]
+    fn a_column_of_other_samples_is_refused() {
+        let ranking = Ranking::new("x", &[1.0, 2.0], &[0.0]).unwrap();
+        let resamples = Resamples::draw(1, 2, Bootstrap::default()).unwrap();
+        let error = resamples.intervals(&ranking, &[Metric::Auroc]).unwrap_err();
+        assert!(
+            error.to_string().contains("in-distribution resamples"),
+            "{error}"
+        );
     }
 
     #[test]

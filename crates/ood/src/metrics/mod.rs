@@ -19,7 +19,7 @@ mod pr;
 mod ranking;
 mod roc;
 
-pub use bootstrap::{Bootstrap, Interval, Resamples, bootstrap};
+pub use bootstrap::{Bootstrap, Interval, Resamples};
 pub use classification::{accuracy, ccr_at_fpr};
 pub use delong::{DeLong, DeLongComparison, delong, delong_paired};
 pub use frechet::frechet_distance;
