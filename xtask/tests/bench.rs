@@ -307,6 +307,20 @@ fn misspelt_names_and_keys_are_answered_with_the_nearest() {
 }
 
 #[test]
+fn what_is_not_at_hand_is_listed_and_nothing_is_left_behind() {
+    let clone = Clone::new(include_str!("../../experiments/table2.toml"));
+    let mut bench = clone.command(&["bench", "small", "--out", "out", "--cache", "cache"]);
+    let refused = bench.env("DIFFGUARD_DATA", "").output().unwrap();
+    let list = [
+        "cannot run without",
+        "guided-diffusion-256-uncond",
+        "--synthetic",
+    ];
+    assert_fails(&refused, &list);
+    assert!(!clone.path("out").exists() && !clone.path("cache").exists());
+}
+
+#[test]
 fn weights_that_are_not_the_recorded_ones_are_refused() {
     let clone = Clone::new(EXPERIMENT);
     let weights = clone.path("assets/quick/quick-unet.safetensors");

@@ -110,6 +110,28 @@ fn the_plan_is_what_the_run_then_does() {
 }
 
 #[test]
+fn what_two_settings_share_is_planned_once() {
+    let again = r#"
+[inversion.again]
+spacing = "ddim5"
+fraction = 0.6
+
+[[guard]]
+name = "other"
+inversion = "again"
+guidance = { kind = "classifier-free", scale = 3.0 }
+reference = ["input", "reconstruction"]
+similarity = ["l1"]
+"#;
+    let clone = Clone::new(&format!("{}{again}", quick()));
+    let planned = planned(&clone.run(&["bench", "small", "--out", "out", "--dry-run"]));
+    let (stored, compute) = planned["invert"];
+    assert!(stored == compute && compute > 0, "{stored}, {compute}");
+    assert!(clone.bench("out").status.success());
+    assert_eq!(done(&clone, "out")["invert"], planned["invert"]);
+}
+
+#[test]
 fn shards_at_work_together_share_an_object_store() {
     let clone = Clone::new(&quick());
     assert!(clone.bench("whole").status.success());

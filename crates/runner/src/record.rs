@@ -5,6 +5,7 @@ use std::path::Path;
 
 use diffguard_datasets::benchmark::{OpenBenchmark, Role};
 use diffguard_models::Compute;
+use diffguard_models::memory::peak_resident;
 use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -244,10 +245,7 @@ impl Record {
 
 /// Peak resident memory of this process, where the system tells.
 pub fn peak_memory_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024)
+    peak_resident().map(|bytes| bytes >> 20)
 }
 
 #[cfg(test)]

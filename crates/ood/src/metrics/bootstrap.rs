@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::ranking::Counts;
+use super::replicates::{LANES, Lane, Ranks};
 use super::{Metric, Ranking};
 use crate::{Error, quantile};
 
@@ -48,8 +48,8 @@ pub struct Resamples {
     how: Bootstrap,
     id: usize,
     ood: usize,
-    /// `[replicate, place in the order of the scores]`, in-distribution first.
-    times: Vec<u8>,
+    /// `[replicate / LANES, place in the order of the scores, replicate % LANES]`, in-distribution first.
+    times: Vec<Lane<u8>>,
 }
 
 impl Resamples {
@@ -60,17 +60,21 @@ impl Resamples {
     /// [`Error::OutOfRange`] without replicates, or unless the confidence is in `(0, 1)`.
     pub fn draw(id: usize, ood: usize, how: Bootstrap) -> Result<Self, Error> {
         how.check()?;
-        let mut times = vec![0u8; how.replicates * (id + ood)];
-        let replicates = times.par_chunks_exact_mut((id + ood).max(1)).enumerate();
-        replicates.for_each(|(index, times)| {
-            let mut rng = ChaCha8Rng::seed_from_u64(how.seed);
-            rng.set_stream(index as u64);
+        let blocks = how.replicates.div_ceil(LANES);
+        let mut times = vec![[0u8; LANES]; blocks * (id + ood)];
+        let blocks = times.par_chunks_exact_mut((id + ood).max(1)).enumerate();
+        blocks.for_each(|(block, times)| {
             let (of_id, of_ood) = times.split_at_mut(id);
-            for side in [of_id, of_ood] {
-                for _ in 0..side.len() {
-                    let times = &mut side[rng.random_range(0..side.len())];
-                    // A sample is drawn about once; a hundred times does not happen.
-                    *times = times.saturating_add(1);
+            let first = block * LANES;
+            for replicate in first..how.replicates.min(first + LANES) {
+                let mut rng = ChaCha8Rng::seed_from_u64(how.seed);
+                rng.set_stream(replicate as u64);
+                for side in [&mut *of_id, &mut *of_ood] {
+                    for _ in 0..side.len() {
+                        let times = &mut side[rng.random_range(0..side.len())][replicate - first];
+                        // A sample is drawn about once; a hundred times does not happen.
+                        *times = times.saturating_add(1);
+                    }
                 }
             }
         });
@@ -83,7 +87,8 @@ impl Resamples {
     }
 
     /// Percentile intervals (Efron and Tibshirani 1993, chapter 13) of several metrics of one score column from these
-    /// replicates. The column is ranked once; a replicate makes a linear pass over the ranks.
+    /// replicates. The column is ranked once; sixteen replicates together make a linear pass over the ranks for each
+    /// metric.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] for a column of other samples, [`Error::OutOfRange`] unless every level is in `(0, 1]`.
@@ -98,34 +103,16 @@ impl Resamples {
             }
         }
         metrics.iter().try_for_each(|metric| metric.check())?;
-        let replicate = |times: &[u8]| -> Vec<f64> {
-            let (mut id, mut ood) = times.split_at(self.id);
-            let occur = |side: &mut &[u8], samples: u32| -> u32 {
-                let (own, rest) = side.split_at(samples as usize);
-                *side = rest;
-                own.iter().map(|&times| u32::from(times)).sum()
-            };
-            let mut counts = Vec::with_capacity(ranking.counts.len());
-            for group in &ranking.counts {
-                let drawn = Counts {
-                    id: occur(&mut id, group.id),
-                    ood: occur(&mut ood, group.ood),
-                };
-                // A score that was not drawn is no point of the replicate's ROC curve.
-                if drawn != Counts::default() {
-                    counts.push(drawn);
-                }
-            }
-            metrics.iter().map(|metric| metric.of(&counts)).collect()
-        };
-        let values: Vec<Vec<f64>> = self
+        let ranks = Ranks::new(ranking);
+        let blocks: Vec<Vec<Lane<f64>>> = self
             .times
             .par_chunks_exact(self.id + self.ood)
-            .map(replicate)
+            .map(|times| ranks.metrics(times, metrics))
             .collect();
         let tail = 0.5 * (1.0 - self.how.confidence);
         let of_metric = |(column, metric): (usize, &Metric)| {
-            let mut values: Vec<f64> = values.iter().map(|row| row[column]).collect();
+            let lanes = blocks.iter().flat_map(|block| block[column]);
+            let mut values: Vec<f64> = lanes.take(self.how.replicates).collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             let std = (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt();
@@ -165,6 +152,7 @@ impl Bootstrap {
 mod tests {
     use super::*;
     use crate::metrics::delong;
+    use crate::metrics::ranking::Counts;
 
     fn bootstrap(
         ranking: &Ranking,
@@ -201,6 +189,62 @@ mod tests {
             with(1),
             bootstrap(&ranking, &metrics, Bootstrap { seed: 1, ..how }).unwrap()
         );
+    }
+
+    #[test]
+    fn a_replicate_has_the_metrics_of_its_own_tie_groups() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let metrics = [
+            Metric::Auroc,
+            Metric::AuprIn,
+            Metric::AuprOut,
+            Metric::FprIdPositive(0.95),
+            Metric::FprIdPositive(0.5),
+            Metric::FprIdPositive(0.01),
+            Metric::FprOodPositive(0.95),
+            Metric::FprOodPositive(1.0),
+        ];
+        // Scores without ties, with some, with hardly anything else, and apart; replicates that do not fill the lanes.
+        for (levels, shift) in [(1e9, 0.4), (50.0, 0.4), (3.0, 0.4), (1.0, 0.0), (1e9, 2.0)] {
+            let mut column = |n: usize, shift: f64| -> Vec<f64> {
+                let score = |_| ((rng.random_range(0.0..1.0) + shift) * levels).floor();
+                (0..n).map(score).collect()
+            };
+            let (id, ood) = (column(70, shift), column(45, 0.0));
+            let ranking = Ranking::new("x", &id, &ood).unwrap();
+            let how = Bootstrap {
+                replicates: 37,
+                ..Bootstrap::default()
+            };
+            let drawn = Resamples::draw(id.len(), ood.len(), how).unwrap();
+            let ranks = Ranks::new(&ranking);
+            for (block, times) in drawn.times.chunks(id.len() + ood.len()).enumerate() {
+                let values = ranks.metrics(times, &metrics);
+                for lane in 0..LANES.min(how.replicates - block * LANES) {
+                    let (mut of_id, mut of_ood) = times.split_at(id.len());
+                    let occur = |side: &mut &[Lane<u8>], samples: u32| -> u32 {
+                        let (own, rest) = side.split_at(samples as usize);
+                        *side = rest;
+                        own.iter().map(|times| u32::from(times[lane])).sum()
+                    };
+                    let counts: Vec<Counts> = ranking
+                        .counts
+                        .iter()
+                        .map(|group| Counts {
+                            id: occur(&mut of_id, group.id),
+                            ood: occur(&mut of_ood, group.ood),
+                        })
+                        .filter(|group| *group != Counts::default())
+                        .collect();
+                    assert_eq!(counts.iter().map(|c| c.id).sum::<u32>(), 70);
+                    assert_eq!(counts.iter().map(|c| c.ood).sum::<u32>(), 45);
+                    for (metric, lanes) in metrics.iter().zip(&values) {
+                        let expected = metric.of(&counts);
+                        assert_eq!(lanes[lane].to_bits(), expected.to_bits(), "{metric:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod frechet;
 mod normal;
 mod pr;
 mod ranking;
+mod replicates;
 mod roc;
 
 pub use bootstrap::{Bootstrap, Interval, Resamples};

@@ -150,10 +150,6 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         (None, Some(out)) => StorePlace::Folder(out.join("store")),
         (None, None) => StorePlace::Folder(root.runs().join("store")),
     };
-    let _lock = match options.dry_run {
-        true => None,
-        false => Some(Lock::take(&out)?),
-    };
     let missing = match (options.dry_run, options.missing) {
         (true, Missing::Fetch) => Missing::Refuse,
         (_, missing) => missing,
@@ -163,6 +159,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
+    let data = Data::new(&root, root.data())?;
+    if reduced.is_none() {
+        data.check_at_hand(&name, &experiment, &root)?;
+    }
+    // A run that is refused leaves no directory behind.
+    let _lock = match options.dry_run {
+        true => None,
+        false => Some(Lock::take(&out)?),
+    };
     let (benchmark, mut networks) = match &mut reduced {
         Some(notes) => {
             name = format!("{} {name}", synthetic::STAMP);
@@ -171,8 +176,6 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             (synthetic::benchmark(&experiment)?, networks)
         }
         None => {
-            let data = Data::new(&root, root.data())?;
-            data.check_at_hand(&name, &experiment, &root)?;
             data.weights(&experiment, &root, missing, stop)?;
             let perceptual = LoadedPerceptual::of(&experiment, &data, &device)?;
             let benchmark = data.benchmark(&experiment.benchmark, missing, stop)?;

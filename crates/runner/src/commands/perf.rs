@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::perf::{Options, Peer, head, line, measure, work};
+use crate::perf::{Options, Peer, cost, head, line, measure, work};
 use crate::{Error, Result, Root};
 
 /// Arguments of `perf`.
@@ -25,6 +25,10 @@ pub struct Perf {
     /// Threads of each side [default: all cores]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<usize>,
+    /// In place of the rows, measure the method's cost against images, steps and settings (10 minutes on two cores), and
+    /// write tables and plots there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["peer", "json", "only"])]
+    cost: Option<PathBuf>,
     /// Serve one row on standard input and output (how `perf` starts itself)
     #[arg(long, hide = true, value_name = "NAME")]
     worker: Option<String>,
@@ -35,6 +39,14 @@ impl Perf {
         if let Some(name) = &self.worker {
             return work(name);
         }
+        let threads = self.threads.unwrap_or_else(rayon::current_num_threads);
+        if let Some(folder) = &self.cost {
+            let written = cost::measure(folder, threads, |run| println!("{run}"))?;
+            for path in written {
+                println!("{}", path.display());
+            }
+            return Ok(());
+        }
         let peer = match self.peer {
             true => Some(Peer {
                 python: self.python,
@@ -42,7 +54,6 @@ impl Perf {
             }),
             false => None,
         };
-        let threads = self.threads.unwrap_or_else(rayon::current_num_threads);
         let options = Options {
             peer,
             only: self.only,

@@ -1,12 +1,13 @@
 //! `tables`: metrics, tables and plots again, from stored scores.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use rayon::prelude::*;
 
 use crate::experiment::{self, Experiment};
-use crate::outputs::Run;
+use crate::outputs::{Rebuilt, Run};
 use crate::stored_run;
 use crate::{Error, Result, Root};
 
@@ -28,37 +29,16 @@ impl Tables {
             true => stored.clone(),
             false => self.names,
         };
-        for name in &asked {
-            let own = root.results().join(name);
-            let folder = match own.join(Run::SCORES).is_file() {
-                true => own,
-                false => Path::new(name).to_owned(),
-            };
-            if !folder.join(Run::SCORES).is_file() {
-                // An experiment that has not been run is no error: its table does not exist yet.
-                if Experiment::read(name, &root).is_ok() {
-                    continue;
+        for some in asked.chunks(rayon::current_num_threads()) {
+            let made: Vec<Option<Made>> = some
+                .par_iter()
+                .map(|name| make(name, &root, &stored))
+                .collect::<Result<_>>()?;
+            for made in made.iter().flatten() {
+                made.report(&root);
+                if self.print {
+                    crate::outputs::print(&made.run, &made.rebuilt);
                 }
-                let there = stored.join(", ");
-                return Err(Error::Setting(format!(
-                    "no run `{name}` in {}, no such folder and no such experiment; stored are: {there}",
-                    root.results().display(),
-                )));
-            }
-            let begun = Instant::now();
-            let run = Run::read(&folder)?;
-            let rebuilt = run.rebuild(&folder)?;
-            let shown = folder.strip_prefix(root.path()).unwrap_or(&folder);
-            println!(
-                "{}: {} rows, {} traces, {} files, {:.1} s",
-                shown.display(),
-                run.scores.methods().count(),
-                run.record.configuration.traces.len(),
-                rebuilt.written.len(),
-                begun.elapsed().as_secs_f64()
-            );
-            if self.print {
-                crate::outputs::print(&run, &rebuilt);
             }
         }
         for name in experiment::names(&root)? {
@@ -67,5 +47,57 @@ impl Tables {
             }
         }
         Ok(())
+    }
+}
+
+/// A run whose outputs were made again.
+struct Made {
+    folder: PathBuf,
+    run: Run,
+    rebuilt: Rebuilt,
+    seconds: f64,
+}
+
+/// `None` for an experiment that has not been run: its table does not exist yet, which is no error.
+fn make(name: &str, root: &Root, stored: &[String]) -> Result<Option<Made>> {
+    let own = root.results().join(name);
+    let folder = match own.join(Run::SCORES).is_file() {
+        true => own,
+        false => PathBuf::from(name),
+    };
+    if !folder.join(Run::SCORES).is_file() {
+        if Experiment::read(name, root).is_ok() {
+            return Ok(None);
+        }
+        let there = stored.join(", ");
+        return Err(Error::Setting(format!(
+            "no run `{name}` in {}, no such folder and no such experiment; stored are: {there}",
+            root.results().display(),
+        )));
+    }
+    let begun = Instant::now();
+    let run = Run::read(&folder)?;
+    let rebuilt = run.rebuild(&folder)?;
+    Ok(Some(Made {
+        folder,
+        run,
+        rebuilt,
+        seconds: begun.elapsed().as_secs_f64(),
+    }))
+}
+
+impl Made {
+    fn report(&self, root: &Root) {
+        println!(
+            "{}: {} rows, {} traces, {} files, {:.1} s",
+            self.folder
+                .strip_prefix(root.path())
+                .unwrap_or(&self.folder)
+                .display(),
+            self.run.scores.methods().count(),
+            self.run.record.configuration.traces.len(),
+            self.rebuilt.written.len(),
+            self.seconds
+        );
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn markdown(
             extras.join(", ")
         );
     }
-    text += &main.map(Table::to_markdown).unwrap_or_default();
+    text += &main.map(below_its_heading).unwrap_or_default();
     for alias in &experiment.aliases {
         text += &format!("\n`{}` is `{}`", alias.name, alias.of);
         text += &alias
@@ -193,7 +193,13 @@ pub(super) fn markdown(
             &groups,
             &[Metric::Auroc, Metric::Fpr95],
         )?;
-        text += &all.to_markdown();
+        text += &below_its_heading(&all);
     }
     Ok(text)
+}
+
+fn below_its_heading(table: &Table) -> String {
+    let mut sheet = table.sheet();
+    sheet.title.clear();
+    sheet.to_markdown()
 }

@@ -4,6 +4,7 @@
 //! "go", do the row's work once and answer with its time. So both see the same machine, and each one's peak memory
 //! is its own. To add a row: one function in [`rows`] and its line in [`rows::ROWS`], one in the script.
 
+pub mod cost;
 mod process;
 pub mod rows;
 mod table;

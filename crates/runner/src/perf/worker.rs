@@ -3,6 +3,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
+use diffguard_models::memory::peak_resident;
+
 use super::{failed, rows};
 use crate::Result;
 
@@ -35,7 +37,9 @@ pub fn work(name: &str) -> Result<()> {
                 answer(row.name, milliseconds(start) / repeats as f64)?;
             }
             "end" => {
-                let peak = peak_mib().map_or("-".to_owned(), |peak| peak.to_string());
+                let peak = peak_resident().map_or("-".to_owned(), |bytes| {
+                    (bytes as f64 / 1_048_576.0).to_string()
+                });
                 return answer(row.name, peak);
             }
             other => return Err(failed(row.name, format!("`{other}` is neither go nor end"))),
@@ -53,12 +57,4 @@ fn answer(name: &str, what: impl std::fmt::Display) -> Result<()> {
     writeln!(out, "{what}")
         .and_then(|()| out.flush())
         .map_err(|error| failed(name, error))
-}
-
-/// Peak resident memory of this process, where the system tells it (Linux).
-fn peak_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024.0)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use diffguard_guidance::{GuidanceConfig, Known, LabelSource};
+use diffguard_guidance::{GuidanceConfig, Known, LabelSource, Trajectory};
 use diffguard_ood::detectors::{self, Need, Odin};
 use rayon::prelude::*;
 
@@ -37,6 +37,11 @@ impl Seen {
             self.stored += images as u64;
             self.sample = Some((key.clone(), images));
         }
+    }
+
+    fn add_made(&mut self, images: usize) {
+        self.images += images as u64;
+        self.stored += images as u64;
     }
 }
 
@@ -137,6 +142,18 @@ impl Bench<'_> {
         for (i, trace) in experiment.traces.iter().enumerate() {
             settings.push(Setting::new(Of::Trace(i), TRACE, &trace.name));
         }
+        for setting in &mut settings {
+            let name = match &setting.of {
+                Of::Invert(name) => name,
+                Of::Reconstruct(_, guard) | Of::Synthesise(guard) | Of::Oracle(guard) => {
+                    &experiment.guards[*guard].inversion
+                }
+                _ => continue,
+            };
+            let config = &experiment.inversion[name];
+            let schedule = &self.networks.diffusion(name)?.schedule;
+            setting.moves = config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
+        }
         Ok(settings)
     }
 
@@ -191,13 +208,18 @@ impl Bench<'_> {
         let mut reconstructed: BTreeMap<&str, Key> = BTreeMap::new();
         let mut synthesised: BTreeMap<usize, Key> = BTreeMap::new();
         let mut contrasted = BTreeSet::new();
+        // By the settings so far: another one with the same key finds it stored.
+        let mut made: HashSet<Key> = HashSet::new();
         let mut all = Vec::new();
         for setting in settings {
             let mut seen = Seen::default();
             // What may be stored under any of these keys: none where a key is not known yet.
             let mut count = |stage: &str, keys: &[Key]| -> Option<Key> {
                 let key = keys.iter().find(|key| is_stored(stage, key)).cloned();
-                seen.add(images, key.as_ref());
+                match keys {
+                    [one] if key.is_none() && !made.insert(one.clone()) => seen.add_made(images),
+                    _ => seen.add(images, key.as_ref()),
+                }
                 key
             };
             let synthesis = |guard: &Guard, label: LabelSource| -> Result<Vec<Key>> {

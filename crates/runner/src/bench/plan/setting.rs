@@ -11,7 +11,10 @@ pub(super) struct Setting {
     pub(super) of: Of,
     pub(super) stage: &'static str,
     pub(super) name: String,
+    /// Moves of its inversion at most; 1 where there is none.
+    pub(super) moves: usize,
     pub(super) images: u64,
+    /// Or made by an earlier setting.
     pub(super) stored: u64,
     /// Some of the stored outputs, and their images.
     pub(super) samples: Vec<(Key, usize)>,
@@ -97,6 +100,7 @@ impl Setting {
             of,
             stage,
             name: name.into(),
+            moves: 1,
             images: 0,
             stored: 0,
             samples: Vec::new(),
@@ -144,18 +148,21 @@ impl Setting {
     }
 }
 
-/// The mean rate of the other settings of a stage.
+/// The mean rate of the other settings of a stage, by the moves that they make.
 pub(super) fn mean(of: &Setting, settings: &[Setting]) -> Option<Rate> {
-    let rates: Vec<Rate> = settings
+    let others: Vec<(Rate, f64)> = settings
         .iter()
         .filter(|other| other.stage == of.stage)
-        .filter_map(|other| other.rate)
+        .filter_map(|other| Some((other.rate?, of.moves as f64 / other.moves as f64)))
         .collect();
-    let mean = |value: fn(&Rate) -> f64| rates.iter().map(value).sum::<f64>() / rates.len() as f64;
-    (!rates.is_empty()).then(|| Rate {
-        seconds: mean(|rate| rate.seconds),
-        unet_rows: mean(|rate| rate.unet_rows),
-        bytes: mean(|rate| rate.bytes),
+    let mean = |value: &dyn Fn(&Rate, f64) -> f64| {
+        let values = others.iter().map(|(rate, longer)| value(rate, *longer));
+        values.sum::<f64>() / others.len() as f64
+    };
+    (!others.is_empty()).then(|| Rate {
+        seconds: mean(&|rate, longer| rate.seconds * longer),
+        unet_rows: mean(&|rate, longer| rate.unet_rows * longer),
+        bytes: mean(&|rate, _| rate.bytes),
         from: "the others",
     })
 }
