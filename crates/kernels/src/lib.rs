@@ -16,6 +16,7 @@ mod lanes;
 mod linear_rows;
 mod matmul;
 mod norm_silu;
+mod products;
 mod simd;
 mod transformed;
 mod winograd;

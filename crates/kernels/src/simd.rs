@@ -29,6 +29,16 @@ pub(crate) fn allowed(instructions: Instructions) -> bool {
     ALLOWED.load(Ordering::Relaxed) >= instructions as u8
 }
 
+/// Whether [`Instructions::Avx512`] may be used here.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512() -> bool {
+    allowed(Instructions::Avx512)
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bw")
+}
+
 /// Runs `body`, compiled for the widest vector instructions that this processor has.
 ///
 /// `body` must be `#[inline(always)]` all the way down: it is the loops inside it that get vectorised.
@@ -44,12 +54,7 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
         fn avx2<R>(body: impl FnOnce() -> R) -> R {
             body()
         }
-        if allowed(Instructions::Avx512)
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw")
-        {
+        if has_avx512() {
             // SAFETY: the features were just detected.
             return unsafe { avx512(body) };
         }

@@ -15,16 +15,18 @@ use rayon::prelude::*;
 use crate::conv3x3::Shape;
 use crate::lanes::{LANES, Lane, flat, flat_mut, gather, scatter};
 use crate::matmul::matmul_into;
+use crate::products::panel;
 use crate::simd::vectorised;
 
 /// Rows of a packed panel of transformed weights: the height of the matrix product's widest micro-kernel.
 const PANEL: usize = 64;
 
-/// Bytes of transformed tiles that a unit may hold: they have to stay in a core's second-level cache.
+/// Bytes of transformed tiles that a unit should hold at most: they stay in a core's second-level cache.
 const UNIT_BYTES: usize = 768 << 10;
 
-/// Most tiles of one unit: above this the matrix product would pack its operands once more.
-const UNIT_TILES: usize = 48;
+/// Tiles of one unit: fewer would read the transformed weights too often, which are larger than a cache where the channels
+/// are many; more gain nothing.
+const UNIT_TILES: std::ops::RangeInclusive<usize> = 32..=48;
 
 /// Tiles whose products the weight gradient sums at once.
 const GRADIENT_TILES: usize = 512;
@@ -435,7 +437,7 @@ fn forward_by<const M: usize, const A: usize>(
     let rows = shape.batch * grid.rows;
 
     let tile_bytes = A * A * (groups_in + groups_out) * size_of::<Lane>();
-    let tiles = (UNIT_BYTES / tile_bytes).clamp(6, UNIT_TILES);
+    let tiles = (UNIT_BYTES / tile_bytes).clamp(*UNIT_TILES.start(), *UNIT_TILES.end());
     let unit_rows = (tiles / grid.columns).clamp(1, rows.div_ceil(rayon::current_num_threads()));
     let unit_tiles = unit_rows * grid.columns;
 
@@ -567,20 +569,17 @@ fn multiply(
     let depth = shape.channels_in;
     let tap_weights = Weights::tap(depth, groups_out);
     for tap in 0..taps {
-        let b = flat(&transformed[tap * tap_in..(tap + 1) * tap_in]);
-        let a = &weights[tap * tap_weights..(tap + 1) * tap_weights];
-        let dst = flat_mut(&mut products[tap * tap_out..(tap + 1) * tap_out]);
+        let tiles_in = &transformed[tap * tap_in..(tap + 1) * tap_in];
+        let weights = &weights[tap * tap_weights..(tap + 1) * tap_weights];
+        let out = &mut products[tap * tap_out..(tap + 1) * tap_out];
         for first in (0..groups_out).step_by(PANEL / LANES) {
             let width = (groups_out - first).min(PANEL / LANES);
-            matmul_into(
-                (width * LANES, tiles, depth),
-                &mut dst[first * LANES..],
-                (1, groups_out * LANES),
-                false,
-                flat(&a[first * depth..(first + width) * depth]),
-                (1, width * LANES),
-                b,
-                (1, groups_in * LANES),
+            panel(
+                &weights[first * depth..(first + width) * depth],
+                (width, depth),
+                (tiles_in, groups_in),
+                (&mut out[first..], groups_out),
+                tiles,
             );
         }
     }

@@ -103,7 +103,7 @@ impl Cell {
         }
         let record = Record::read(&out)?;
         let rows = record.stages.values().map(|it| it.account.cost.unet_rows);
-        self.unet_evaluations = rows.map(|rows| rows as u64).sum();
+        self.unet_evaluations = rows.sum();
         self.seconds.push(record.seconds);
         let peak = record.peak_memory_mib;
         self.peak_mib.extend(peak.map(|mib| mib as f64));

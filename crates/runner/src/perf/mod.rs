@@ -82,7 +82,7 @@ pub struct Measured {
 const ROUNDS: std::ops::RangeInclusive<usize> = 7..=40;
 
 /// Time after which a row is not measured again once it has been often enough.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Measures the rows asked for, in order; `done` is given each as it comes.
 ///
@@ -117,6 +117,9 @@ pub fn measure(options: &Options, mut done: impl FnMut(&Measured)) -> Result<Vec
     Ok(measured)
 }
 
+/// Between two measurements: threads that wait by spinning, as PyTorch's do for a while, would take the other side's cores.
+const REST: Duration = Duration::from_millis(250);
+
 fn measure_row(row: &Row, options: &Options, peak: Option<f64>) -> Result<Measured> {
     let mut ours = Process::ours(row.name, options.threads)?;
     let mut peer = match &options.peer {
@@ -128,10 +131,12 @@ fn measure_row(row: &Row, options: &Options, peak: Option<f64>) -> Result<Measur
     while our_times.len() < *ROUNDS.start()
         || (our_times.len() < *ROUNDS.end() && start.elapsed() < PATIENCE)
     {
-        our_times.push(ours.go()?);
         if let Some(peer) = &mut peer {
+            std::thread::sleep(REST);
             peer_times.push(peer.go()?);
+            std::thread::sleep(REST);
         }
+        our_times.push(ours.go()?);
     }
     let rounds = our_times.len();
     let ours_memory = ours.end()?;
