@@ -1,9 +1,9 @@
 //! The matrix products between Winograd's transforms: short, and packed already.
 //!
-//! A library's product spends a third of such a small one on packing and set-up. With AVX-512 a block of the result, up to
-//! sixty-four channels of several tiles, stays in registers over the whole sum; elsewhere the products are `gemm`'s.
+//! With AVX-512 a block of the result, up to sixty-four channels of several tiles, stays in registers over the whole sum, and
+//! nothing is packed again; elsewhere the products are `gemm`'s.
 
-use crate::lanes::{Lane, flat, flat_mut};
+use crate::lanes::{LANES, Lane, flat, flat_mut};
 use crate::matmul::matmul_into;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::has_avx512;
@@ -20,6 +20,7 @@ pub(crate) fn panel(
     (out, pitch_out): (&mut [Lane], usize),
     count: usize,
 ) {
+    assert!((1..=4).contains(&width), "a panel has one to four lanes");
     #[cfg(target_arch = "x86_64")]
     if has_avx512() {
         // SAFETY: the instructions were just detected.
@@ -34,16 +35,15 @@ pub(crate) fn panel(
         }
         return;
     }
-    let lanes = crate::lanes::LANES;
     matmul_into(
-        (width * lanes, count, depth),
+        (width * LANES, count, depth),
         flat_mut(out),
-        (1, pitch_out * lanes),
+        (1, pitch_out * LANES),
         false,
         flat(weights),
-        (1, width * lanes),
+        (1, width * LANES),
         flat(tiles),
-        (1, pitch_in * lanes),
+        (1, pitch_in * LANES),
     );
 }
 

@@ -113,6 +113,12 @@ impl Cell {
     fn median_seconds(&self) -> f64 {
         median(&self.seconds)
     }
+
+    fn fastest_and_slowest(&self) -> (f64, f64) {
+        let extreme =
+            |of: fn(f64, f64) -> f64| self.seconds.iter().copied().reduce(of).unwrap_or(f64::NAN);
+        (extreme(f64::min), extreme(f64::max))
+    }
 }
 
 /// What varies: its name, the cells along it, and where a cell stands.
@@ -177,39 +183,48 @@ pub fn measure(folder: &Path, threads: usize, mut done: impl FnMut(&str)) -> Res
 }
 
 fn axes(cells: &[Cell]) -> Vec<Axis> {
-    let along = |guidance: Guidance, varied: fn(&Cell) -> (usize, usize)| {
-        let base = Cell::new(guidance, BASE);
-        let same = |cell: &&Cell| cell.guidance == guidance && varied(cell) == varied(&base);
-        let mut cells: Vec<Cell> = cells.iter().filter(same).cloned().collect();
-        cells.sort_by_key(|cell| (cell.images, cell.steps, cell.settings));
-        cells
-    };
     use Guidance::{Classifier, ClassifierFree};
+    let axis = |name, label, guidance, at: fn(&Cell) -> usize, others: fn(&Cell) -> [usize; 2]| {
+        let base = Cell::new(guidance, BASE);
+        let along = |cell: &&Cell| cell.guidance == guidance && others(cell) == others(&base);
+        let mut cells: Vec<Cell> = cells.iter().filter(along).cloned().collect();
+        cells.sort_by_key(at);
+        Axis {
+            name,
+            label,
+            cells,
+            at,
+        }
+    };
+    let settings = |name, label, guidance| {
+        let others: fn(&Cell) -> [usize; 2] = |cell| [cell.images, cell.steps];
+        axis(name, label, guidance, |cell| cell.settings, others)
+    };
     vec![
-        Axis {
-            name: "images",
-            label: "images of each set",
-            cells: along(ClassifierFree, |cell| (cell.steps, cell.settings)),
-            at: |cell| cell.images,
-        },
-        Axis {
-            name: "steps",
-            label: "DDIM steps",
-            cells: along(ClassifierFree, |cell| (cell.images, cell.settings)),
-            at: |cell| cell.steps,
-        },
-        Axis {
-            name: "settings",
-            label: "settings of one inversion, classifier-free",
-            cells: along(ClassifierFree, |cell| (cell.images, cell.steps)),
-            at: |cell| cell.settings,
-        },
-        Axis {
-            name: "settings-classifier",
-            label: "settings of one inversion, classifier guidance",
-            cells: along(Classifier, |cell| (cell.images, cell.steps)),
-            at: |cell| cell.settings,
-        },
+        axis(
+            "images",
+            "images of each set",
+            ClassifierFree,
+            |cell| cell.images,
+            |cell| [cell.steps, cell.settings],
+        ),
+        axis(
+            "steps",
+            "DDIM steps",
+            ClassifierFree,
+            |cell| cell.steps,
+            |cell| [cell.images, cell.settings],
+        ),
+        settings(
+            "settings",
+            "settings of one inversion, classifier-free",
+            ClassifierFree,
+        ),
+        settings(
+            "settings-classifier",
+            "settings of one inversion, classifier guidance",
+            Classifier,
+        ),
     ]
 }
 
@@ -245,12 +260,9 @@ impl Axis {
             y,
             interval: None,
         };
-        let measured = self.cells.iter().map(|cell| {
-            let extreme = |of: fn(f64, f64) -> f64| cell.seconds.iter().copied().reduce(of);
-            LinePoint {
-                interval: extreme(f64::min).zip(extreme(f64::max)),
-                ..plain((self.at)(cell) as f64, cell.median_seconds())
-            }
+        let measured = self.cells.iter().map(|cell| LinePoint {
+            interval: Some(cell.fastest_and_slowest()),
+            ..plain((self.at)(cell) as f64, cell.median_seconds())
         });
         let last = self.points().last().map_or(0.0, |(x, _)| x);
         let mut series = vec![
@@ -298,8 +310,7 @@ fn report(axes: &[Axis], cells: &[Cell]) -> String {
     ];
     columns.extend(numbers.map(|title| Column::numbers("", title)));
     let row = |cell: &Cell| {
-        let extreme =
-            |of: fn(f64, f64) -> f64| cell.seconds.iter().copied().reduce(of).unwrap_or(f64::NAN);
+        let (fastest, slowest) = cell.fastest_and_slowest();
         let cells = [
             match cell.guidance {
                 Guidance::ClassifierFree => "classifier-free".to_owned(),
@@ -310,8 +321,8 @@ fn report(axes: &[Axis], cells: &[Cell]) -> String {
             cell.settings.to_string(),
             cell.unet_evaluations.to_string(),
             format!("{:.1}", cell.median_seconds()),
-            format!("{:.1}", extreme(f64::min)),
-            format!("{:.1}", extreme(f64::max)),
+            format!("{fastest:.1}"),
+            format!("{slowest:.1}"),
             format!("{:.0}", median(&cell.peak_mib)),
         ];
         Line::Row(cells.map(|text| vec![Part::plain(text)]).into())

@@ -166,3 +166,29 @@ pub(super) fn mean(of: &Setting, settings: &[Setting]) -> Option<Rate> {
         from: "the others",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_without_a_rate_takes_the_others_by_their_moves() {
+        let of = |moves, rate| Setting {
+            moves,
+            rate,
+            ..Setting::new(Of::Synthesise(0), "synthesise", "one")
+        };
+        let rate = |unet_rows| Rate {
+            seconds: 0.5 * unet_rows,
+            unet_rows,
+            bytes: 7.0,
+            from: "probe",
+        };
+        let known = [of(4, Some(rate(8.0))), of(10, Some(rate(20.0)))];
+        let mean = mean(&of(20, None), &known).unwrap();
+        assert_eq!(
+            (mean.unet_rows, mean.seconds, mean.bytes),
+            (40.0, 20.0, 7.0)
+        );
+    }
+}
