@@ -25,8 +25,8 @@ pub struct Perf {
     /// Threads of each side [default: all cores]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<usize>,
-    /// In place of the rows, measure the method's cost against images, steps and settings (10 minutes on two cores), and
-    /// write tables and plots there
+    /// In place of the rows, measure the method's cost against images, steps and settings by thirty small runs, and write
+    /// tables and plots there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["peer", "json", "only"])]
     cost: Option<PathBuf>,
     /// Serve one row on standard input and output (how `perf` starts itself)

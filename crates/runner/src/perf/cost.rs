@@ -68,7 +68,8 @@ impl Cell {
             Guidance::ClassifierFree => r#"kind = "classifier-free""#,
             Guidance::Classifier => r#"kind = "classifier", normalise = true, cutout = false"#,
         };
-        let scales: Vec<f64> = (0..self.settings).map(|i| 1.0 + 0.5 * i as f64).collect();
+        // Not 1: there classifier-free guidance needs one evaluation a step.
+        let scales: Vec<f64> = (0..self.settings).map(|i| 1.5 + 0.5 * i as f64).collect();
         format!(
             "title = \"cost\"\nbenchmark = \"quick\"\nclassifiers = [\"quick/quick-classifier-0.toml\"]\n\
              diffusion = \"quick/quick-unet.toml\"\nlimit = {}\nvalidation_limit = 1\nbatch = 6\nbootstrap = 1\n\
