@@ -17,8 +17,12 @@ use crate::simd::vectorised;
 #[cfg(target_arch = "x86_64")]
 use crate::{
     amx::{BLOCK, DEPTH, ROWS, Tiles, available},
-    simd::{Instructions, allowed},
+    conv3x3::Around,
+    lanes::{Kernel, Vector, widest},
+    simd::{Instructions, allowed, sigmoid},
 };
+#[cfg(target_arch = "x86_64")]
+use std::mem::MaybeUninit;
 
 thread_local! {
     static WANTED: Cell<bool> = const { Cell::new(false) };
@@ -152,34 +156,36 @@ impl Layout {
         }
     }
 
-    /// Writes the image into `words`, whose border stays as it is.
-    fn pack(&self, image: &[f32], words: &mut [u32]) {
+    /// Writes `map(channel, value)` of the image into `words`, whose border stays as it is.
+    #[inline(always)]
+    fn pack(&self, image: &[f32], words: &mut [u32], map: impl Fn(usize, f32) -> f32) {
         let [height, width] = self.size;
         let pixels = height * width;
         let channels = image.len() / pixels;
-        vectorised(
-            #[inline(always)]
-            || {
-                for pair in 0..channels.div_ceil(2) {
-                    let even = &image[2 * pair * pixels..][..pixels];
-                    let odd = image.get((2 * pair + 1) * pixels..(2 * pair + 2) * pixels);
-                    let plane = &mut words[pair * self.row..][..self.row];
-                    for y in 0..height {
-                        let to = &mut plane[(y + self.border) * self.line + self.border..][..width];
-                        let even = &even[y * width..][..width];
-                        for (word, even) in to.iter_mut().zip(even) {
-                            *word = rounded_bits(*even);
+        for pair in 0..channels.div_ceil(2) {
+            let (c, d) = (2 * pair, 2 * pair + 1);
+            let even = &image[c * pixels..][..pixels];
+            let odd = image.get(d * pixels..(d + 1) * pixels);
+            let plane = &mut words[pair * self.row..][..self.row];
+            for y in 0..height {
+                let to = &mut plane[(y + self.border) * self.line + self.border..][..width];
+                let even = &even[y * width..][..width];
+                match odd {
+                    Some(odd) => {
+                        let values = even.iter().zip(&odd[y * width..][..width]);
+                        for (word, (even, odd)) in to.iter_mut().zip(values) {
+                            *word = rounded_bits(map(c, *even)) | rounded_bits(map(d, *odd)) << 16;
                         }
-                        // A channel that is not there is zero.
-                        if let Some(odd) = odd {
-                            for (word, odd) in to.iter_mut().zip(&odd[y * width..][..width]) {
-                                *word |= rounded_bits(*odd) << 16;
-                            }
+                    }
+                    // A channel that is not there is zero.
+                    None => {
+                        for (word, even) in to.iter_mut().zip(even) {
+                            *word = rounded_bits(map(c, *even));
                         }
                     }
                 }
-            },
-        );
+            }
+        }
     }
 
     /// The start of every step in the words: a tap's offset, and 16 pairs of channels.
@@ -211,94 +217,165 @@ impl Layout {
         }
     }
 
-    /// The pixels of the tile at `start`, as runs: the first position in the tile, the first pixel, and how many.
-    fn runs(&self, start: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// The pixels of the tile at `start`, as runs.
+    fn runs(&self, start: usize) -> Vec<Run> {
         let ([height, width], line) = (self.size, self.line);
-        let mut done = 0;
-        std::iter::from_fn(move || {
-            while done < ROWS {
-                let (from, y, x) = (done, (start + done) / line, (start + done) % line);
-                done += (line - x).min(ROWS - done);
-                if x < width && y < height {
-                    return Some((from, y * width + x, (width - x).min(ROWS - from)));
-                }
+        let (mut runs, mut from) = (Vec::new(), 0);
+        while from < ROWS {
+            let (y, x) = ((start + from) / line, (start + from) % line);
+            if x < width && y < height {
+                runs.push(Run {
+                    from,
+                    pixel: y * width + x,
+                    count: (width - x).min(ROWS - from),
+                });
             }
-            None
-        })
+            from += (line - x).min(ROWS - from);
+        }
+        runs
     }
 }
 
-/// `y = conv(x, weight) + bias` on the tiles, all row-major.
+/// Pixels beside each other in a tile and in the image.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn forward(x: &[f32], packed: &Packed, bias: &[f32], shape: &Shape) -> Vec<f32> {
+#[derive(Clone, Copy)]
+struct Run {
+    /// The first one's position in the tile.
+    from: usize,
+    /// The first one's number in the image.
+    pixel: usize,
+    count: usize,
+}
+
+/// `y = conv(x, weight)` on the tiles with what is `around` it, all row-major.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Shape) -> Vec<f32> {
     let layout = Layout::of(shape);
-    let (offsets, starts) = (layout.offsets(shape.kernel), layout.tiles());
+    let offsets = layout.offsets(shape.kernel);
+    let tiles: Vec<(usize, Vec<Run>)> = layout
+        .tiles()
+        .into_iter()
+        .map(|start| (start, layout.runs(start)))
+        .collect();
     let pixels = shape.input[0] * shape.input[1];
-    let mut y = vec![0f32; shape.batch * shape.channels_out * pixels];
-    y.par_chunks_exact_mut(shape.channels_out * pixels)
-        .zip(x.par_chunks_exact(shape.channels_in * pixels))
+    let (channels_in, channels_out) = (shape.channels_in, shape.channels_out);
+    let size = channels_out * pixels;
+    let mut y = Vec::with_capacity(shape.batch * size);
+    y.spare_capacity_mut()[..shape.batch * size]
+        .par_chunks_exact_mut(size)
+        .zip(x.par_chunks_exact(channels_in * pixels))
+        .enumerate()
         .for_each_init(
-            || vec![0u32; layout.pairs * layout.row],
-            |words, (y, x)| {
-                layout.pack(x, words);
-                let tiles = Tiles::new().expect("only called where there are tiles");
+            || {
+                (
+                    vec![0u32; layout.pairs * layout.row],
+                    [vec![0f32; channels_in], vec![0f32; channels_in]],
+                )
+            },
+            |(words, [a, b]), (n, (y, x))| {
+                match around.before {
+                    Some(before) => {
+                        before.affine(n, x, (a, b));
+                        vectorised(
+                            #[inline(always)]
+                            || {
+                                layout.pack(
+                                    x,
+                                    words,
+                                    #[inline(always)]
+                                    |c, x| {
+                                        let h = x * a[c] + b[c];
+                                        h * sigmoid(h)
+                                    },
+                                )
+                            },
+                        );
+                    }
+                    None => vectorised(
+                        #[inline(always)]
+                        || {
+                            layout.pack(
+                                x,
+                                words,
+                                #[inline(always)]
+                                |_, x| x,
+                            )
+                        },
+                    ),
+                }
+                let tile_registers = Tiles::new().expect("only called where there are tiles");
                 let mut sums = [0f32; BLOCK * BLOCK];
-                for starts in starts.chunks(2) {
+                for pair in tiles.chunks(2) {
                     // An odd last tile is computed twice.
-                    let halves = [starts[0], starts[starts.len() - 1]];
+                    let halves = [&pair[0], &pair[pair.len() - 1]];
                     let weights = packed.values.chunks_exact(offsets.len() * BLOCK * DEPTH);
-                    let planes = y.chunks_mut(BLOCK * pixels).zip(bias.chunks(BLOCK));
-                    for (weights, (planes, bias)) in weights.zip(planes) {
-                        tiles.product(weights, words, (layout.row, &offsets, halves), &mut sums);
-                        for (half, start) in halves.into_iter().enumerate() {
-                            for (from, to, count) in layout.runs(start) {
-                                scatter(
-                                    &sums,
-                                    half * ROWS + from,
-                                    planes,
-                                    (pixels, to),
-                                    count,
-                                    bias,
-                                );
-                            }
-                        }
+                    for (block, weights) in weights.enumerate() {
+                        let starts = halves.map(|(start, _)| *start);
+                        tile_registers.product(
+                            weights,
+                            words,
+                            (layout.row, &offsets, starts),
+                            &mut sums,
+                        );
+                        let first = block * BLOCK;
+                        widest(Store {
+                            sums: &sums,
+                            runs: halves.map(|(_, runs)| runs.as_slice()),
+                            planes: &mut y[first * pixels..],
+                            pixels,
+                            channels: (channels_out - first).min(BLOCK),
+                            bias: around.bias.map(|bias| &bias[first..]),
+                            offset: around
+                                .offset
+                                .map(|offset| &offset[n * channels_out + first..]),
+                            residual: around
+                                .residual
+                                .map(|residual| &residual[n * size + first * pixels..]),
+                        });
                     }
                 }
             },
         );
+    // SAFETY: the runs of the tiles cover every pixel, the blocks every channel, and each was written.
+    unsafe { y.set_len(shape.batch * size) };
     y
 }
 
+/// Writes the sums of a block of channels and two tiles to their pixels.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn add(pixels: &mut [f32], sums: &[f32], bias: f32) {
-    for (pixel, sum) in pixels.iter_mut().zip(sums) {
-        *pixel = sum + bias;
-    }
+struct Store<'a> {
+    sums: &'a [f32; BLOCK * BLOCK],
+    runs: [&'a [Run]; 2],
+    /// From the block's first channel on, as `residual`.
+    planes: &'a mut [MaybeUninit<f32>],
+    pixels: usize,
+    channels: usize,
+    bias: Option<&'a [f32]>,
+    offset: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
 }
 
-/// Adds the bias to `count` sums of every channel, and writes them to its pixels from `to` on.
 #[cfg(target_arch = "x86_64")]
-fn scatter(
-    sums: &[f32; BLOCK * BLOCK],
-    from: usize,
-    planes: &mut [f32],
-    (pixels, to): (usize, usize),
-    count: usize,
-    bias: &[f32],
-) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (channel, bias) in bias.iter().enumerate() {
-                let sums = &sums[channel * BLOCK + from..][..count];
-                let plane = &mut planes[channel * pixels + to..][..count];
-                // A whole tile, whose length the compiler knows.
-                match (plane.first_chunk_mut::<ROWS>(), sums.first_chunk::<ROWS>()) {
-                    (Some(plane), Some(sums)) => add(plane, sums, *bias),
-                    _ => add(plane, sums, *bias),
+impl Kernel for Store<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let own = |values: Option<&[f32]>, c: usize| values.map_or(0.0, |values| values[c]);
+        for channel in 0..self.channels {
+            let bias = V::splat(own(self.bias, channel));
+            let offset = V::splat(own(self.offset, channel));
+            for (half, runs) in self.runs.into_iter().enumerate() {
+                for run in runs {
+                    let at = channel * self.pixels + run.pixel;
+                    let sums = &self.sums[channel * BLOCK + half * ROWS + run.from..][..run.count];
+                    let mut values = V::read(sums) + bias + offset;
+                    if let Some(residual) = self.residual {
+                        values = values + V::read(&residual[at..][..run.count]);
+                    }
+                    let to = &mut self.planes[at..][..run.count];
+                    // SAFETY: the slice has `count` values, sixteen at most.
+                    unsafe { values.write(to.as_mut_ptr().cast(), run.count) }
                 }
             }
-        },
-    );
+        }
+    }
 }

@@ -11,10 +11,10 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use rayon::prelude::*;
 
-use crate::extension::KernelOps;
+use crate::extension::{KernelOps, Maybe};
 use crate::is_flex;
 use crate::matmul::matmul;
-use crate::norm_silu::chunked_sum;
+use crate::norm_silu::{Norm, Normalise, chunked_sum, norm_silu};
 use crate::simd::vectorised;
 use crate::winograd::{self, Tile, Weights};
 
@@ -37,6 +37,52 @@ pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     }
 }
 
+/// `conv3x3(silu(norm(x)), weight, bias)`, plus `offset` `[batch, out]` at every pixel and `residual`, an image like the
+/// result, where they are given. On the CPU all of it is one pass over memory when nothing has to be kept for gradients.
+pub fn norm_silu_conv3x3(
+    x: Tensor<4>,
+    norm: Norm,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    offset: Option<Tensor<2>>,
+    residual: Option<Tensor<4>>,
+) -> Tensor<4> {
+    if is_flex(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as KernelOps>::norm_silu_conv3x3(
+            x.into_dispatch(),
+            norm.scale.into_dispatch(),
+            norm.shift.into_dispatch(),
+            norm.groups,
+            norm.epsilon as f32,
+            weight.into_dispatch(),
+            bias.into_dispatch(),
+            Maybe::of(offset.map(Tensor::into_dispatch)),
+            Maybe::of(residual.map(Tensor::into_dispatch)),
+        ));
+    }
+    let mut y = conv3x3(norm_silu(x, norm), weight, bias);
+    if let Some(offset) = offset {
+        y = y + offset.unsqueeze_dims::<4>(&[2, 3]);
+    }
+    match residual {
+        Some(residual) => y + residual,
+        None => y,
+    }
+}
+
+/// What is done to the values of a convolution on their way in and out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around<'a> {
+    /// On the way in.
+    pub before: Option<Normalise<'a>>,
+    /// `[out]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[batch, out]`.
+    pub offset: Option<&'a [f32]>,
+    /// Laid out as the result.
+    pub residual: Option<&'a [f32]>,
+}
+
 /// Sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -57,7 +103,7 @@ impl Shape {
     /// With less than 16 channels on either side most lanes would stand empty (measured at 4 to 512 channels and sides
     /// of 4 to 64). Of the two tiles, the one with fewer multiplications, and at a tie the more accurate: F(2x2) is for
     /// sides of 1, 2, 5 and 6.
-    fn tile(&self) -> Option<Tile> {
+    pub fn tile(&self) -> Option<Tile> {
         let cost = |side: usize| {
             self.height.div_ceil(side) * self.width.div_ceil(side) * (side + 2) * (side + 2)
         };
@@ -119,18 +165,29 @@ fn im2col(
     }
 }
 
-/// `y = conv(x, weight) + bias`, all row-major; `transformed` gives the weights that Winograd's algorithm needs.
+/// `y = conv(x, weight)`, all row-major, with what is `around` it (`before` where [`Shape::tile`] has a tile only);
+/// `transformed` gives the weights that Winograd's algorithm needs.
 pub(crate) fn forward(
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    around: Around<'_>,
     shape: Shape,
     transformed: impl FnOnce(Tile) -> Arc<Weights>,
 ) -> Vec<f32> {
-    match shape.tile() {
-        Some(tile) => winograd::forward(x, &transformed(tile), bias, shape),
-        None => by_columns(x, weight, bias, shape),
+    if let Some(tile) = shape.tile() {
+        return winograd::forward(x, &transformed(tile), around, shape);
     }
+    assert!(around.before.is_none(), "applied by the caller");
+    let mut y = by_columns(x, weight, around.bias, shape);
+    if let Some(offset) = around.offset {
+        for (plane, offset) in y.chunks_exact_mut(shape.pixels()).zip(offset) {
+            plane.iter_mut().for_each(|y| *y += offset);
+        }
+    }
+    if let Some(residual) = around.residual {
+        y.iter_mut().zip(residual).for_each(|(y, x)| *y += x);
+    }
+    y
 }
 
 /// [`forward`] by im2col.
@@ -197,7 +254,7 @@ pub(crate) fn input_gradient(
         ..shape
     };
     if let Some(tile) = shape.tile() {
-        return winograd::forward(dy, &transformed(tile), None, swapped);
+        return winograd::forward(dy, &transformed(tile), Around::default(), swapped);
     }
     let mut turned = vec![0f32; weight.len()];
     for o in 0..shape.channels_out {

@@ -7,13 +7,36 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, TensorData};
 
+use crate::conv3x3::Around;
+use crate::norm_silu::Normalise;
 use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
 use crate::{attention, bf16, conv2d, conv3x3, norm_silu};
+
+/// An `Option` of a tensor, as a backend's extension can take it.
+#[derive(Debug, Clone, ExtensionType)]
+pub(crate) enum Maybe<B: Backend> {
+    None,
+    Some(FloatTensor<B>),
+}
+
+impl<B: Backend> Maybe<B> {
+    pub fn of(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::None, Self::Some)
+    }
+
+    fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::None => None,
+            Self::Some(tensor) => Some(tensor),
+        }
+    }
+}
 
 /// What the fused kernels ask of a backend.
 #[backend_extension(Flex, Autodiff)]
@@ -32,12 +55,27 @@ pub(crate) trait KernelOps: Backend {
         padding: [usize; 2],
     ) -> FloatTensor<Self>;
 
-    fn norm_silu(
+    fn group_norm(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         groups: usize,
         epsilon: f32,
+        silu: bool,
+    ) -> FloatTensor<Self>;
+
+    /// The convolution of the normalised image, plus an offset `[batch, out]` and an image, where they are given.
+    #[allow(clippy::too_many_arguments)]
+    fn norm_silu_conv3x3(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] offset: Maybe<Self>,
+        #[extension_type] residual: Maybe<Self>,
     ) -> FloatTensor<Self>;
 
     /// `[batch, head, depth, token]`, as the result.
@@ -130,11 +168,19 @@ fn transformed(
     }
 }
 
-/// The forward pass of weights that are not being learnt on bfloat16 values; all contiguous.
+/// Whether a convolution takes its input through [`Around::before`].
+fn takes_before(shape: &conv2d::Shape, constant: bool) -> bool {
+    match constant && bf16::wanted(shape) {
+        true => bf16::has_tiles(),
+        false => shape.as_conv3x3().is_some_and(|s| s.tile().is_some()),
+    }
+}
+
+/// A convolution on bfloat16 values of weights that are not being learnt; all contiguous.
 fn bf16_forward(
     x: &Primitive,
     weight: &Primitive,
-    bias: &Primitive,
+    around: Around<'_>,
     shape: conv2d::Shape,
 ) -> Vec<f32> {
     let channels = (shape.channels_in, shape.channels_out);
@@ -143,11 +189,11 @@ fn bf16_forward(
         let packed = kept(weight, values(weight), channels, Form::Tiles, || {
             bf16::Packed::of(values(weight), channels.0, channels.1)
         });
-        return bf16::forward(values(x), &packed, values(bias), &shape);
+        return bf16::forward(values(x), &packed, around, &shape);
     }
     let (x, rounded) = (bf16::rounded(values(x)), bf16::rounded(values(weight)));
     match shape.as_conv3x3() {
-        Some(shape) => conv3x3::forward(&x, &rounded, Some(values(bias)), shape, |tile| {
+        Some(shape) => conv3x3::forward(&x, &rounded, around, shape, |tile| {
             let form = Form::Winograd {
                 tile,
                 turned: false,
@@ -157,23 +203,27 @@ fn bf16_forward(
                 Weights::of(&rounded, channels, tile, false)
             })
         }),
-        None => conv2d::forward(&x, &rounded, values(bias), shape),
+        None => conv2d::forward(&x, &rounded, around.bias.unwrap_or_default(), shape),
     }
 }
 
-/// The forward pass on the CPU; `constant` says that the weights are not being learnt.
-fn conv3x3_forward(x: Primitive, weight: Primitive, bias: Primitive, constant: bool) -> Primitive {
-    let shape = conv_shape(&x, &weight);
-    let general = general_shape(&x, &weight, [1, 1], [1, 1]);
-    let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
+/// A 3x3 convolution on the CPU; `constant` says that the weights are not being learnt. `x` and `weight` are contiguous.
+fn conv3x3_forward(
+    x: &Primitive,
+    weight: &Primitive,
+    around: Around<'_>,
+    constant: bool,
+) -> Primitive {
+    let shape = conv_shape(x, weight);
+    let general = general_shape(x, weight, [1, 1], [1, 1]);
     let y = match constant && bf16::wanted(&general) {
-        true => bf16_forward(&x, &weight, &bias, general),
+        true => bf16_forward(x, weight, around, general),
         false => conv3x3::forward(
-            values(&x),
-            values(&weight),
-            Some(values(&bias)),
+            values(x),
+            values(weight),
+            around,
             shape,
-            transformed(&weight, shape, constant, false),
+            transformed(weight, shape, constant, false),
         ),
     };
     tensor(
@@ -182,7 +232,17 @@ fn conv3x3_forward(x: Primitive, weight: Primitive, bias: Primitive, constant: b
     )
 }
 
-fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
+/// [`conv3x3_forward`] with a bias alone.
+fn conv3x3_biased(x: Primitive, weight: Primitive, bias: Primitive, constant: bool) -> Primitive {
+    let bias = contiguous(&bias);
+    let around = Around {
+        bias: Some(values(&bias)),
+        ..Around::default()
+    };
+    conv3x3_forward(&contiguous(&x), &contiguous(&weight), around, constant)
+}
+
+fn norm_shape(x: &Primitive, groups: usize, epsilon: f32, silu: bool) -> norm_silu::Shape {
     let [batch, channels, height, width] = x.shape().dims();
     assert_eq!(
         channels % groups,
@@ -195,6 +255,7 @@ fn norm_shape(x: &Primitive, groups: usize, epsilon: f32) -> norm_silu::Shape {
         pixels: height * width,
         groups,
         epsilon,
+        silu,
     }
 }
 
@@ -213,9 +274,37 @@ fn attention_shape(q: &Primitive, k: &Primitive, v: &Primitive) -> attention::Sh
     }
 }
 
+/// [`conv3x3_forward`] of weights that are not being learnt.
+fn with_addends(
+    x: Primitive,
+    weight: Primitive,
+    bias: Primitive,
+    (offset, residual): (Option<Primitive>, Option<Primitive>),
+    before: Option<Normalise<'_>>,
+) -> Primitive {
+    let [batch, _, height, width] = x.shape().dims();
+    let [out, ..] = weight.shape().dims::<4>();
+    let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
+    let [offset, residual] = [offset, residual].map(|extra| extra.as_ref().map(contiguous));
+    if let Some(offset) = &offset {
+        assert_eq!(offset.shape().dims(), [batch, out], "conv3x3: offset");
+    }
+    if let Some(residual) = &residual {
+        let dims = [batch, out, height, width];
+        assert_eq!(residual.shape().dims(), dims, "conv3x3: residual");
+    }
+    let around = Around {
+        before,
+        bias: Some(values(&bias)),
+        offset: offset.as_ref().map(values),
+        residual: residual.as_ref().map(values),
+    };
+    conv3x3_forward(&x, &weight, around, true)
+}
+
 impl KernelOps for Flex {
     fn conv3x3(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
-        conv3x3_forward(x, weight, bias, true)
+        conv3x3_biased(x, weight, bias, true)
     }
 
     fn conv2d(
@@ -228,27 +317,60 @@ impl KernelOps for Flex {
         let shape = general_shape(&x, &weight, stride, padding);
         let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
         let y = match bf16::wanted(&shape) {
-            true => bf16_forward(&x, &weight, &bias, shape),
+            true => {
+                let around = Around {
+                    bias: Some(values(&bias)),
+                    ..Around::default()
+                };
+                bf16_forward(&x, &weight, around, shape)
+            }
             false => conv2d::forward(values(&x), values(&weight), values(&bias), shape),
         };
         let [height, width] = shape.output();
         tensor(y, [shape.batch, shape.channels_out, height, width])
     }
 
-    fn norm_silu(
+    fn group_norm(
         x: Primitive,
         scale: Primitive,
         shift: Primitive,
         groups: usize,
         epsilon: f32,
+        silu: bool,
     ) -> Primitive {
-        let shape = norm_shape(&x, groups, epsilon);
+        let shape = norm_shape(&x, groups, epsilon, silu);
         let (x, scale, shift) = (contiguous(&x), contiguous(&scale), contiguous(&shift));
         let dims: [usize; 4] = x.shape().dims();
         tensor(
             norm_silu::forward(values(&x), values(&scale), values(&shift), shape),
             dims,
         )
+    }
+
+    fn norm_silu_conv3x3(
+        x: Primitive,
+        scale: Primitive,
+        shift: Primitive,
+        groups: usize,
+        epsilon: f32,
+        weight: Primitive,
+        bias: Primitive,
+        offset: Maybe<Self>,
+        residual: Maybe<Self>,
+    ) -> Primitive {
+        let addends = (offset.into_option(), residual.into_option());
+        let general = general_shape(&x, &weight, [1, 1], [1, 1]);
+        if !takes_before(&general, true) {
+            let x = Self::group_norm(x, scale, shift, groups, epsilon, true);
+            return with_addends(x, weight, bias, addends, None);
+        }
+        let (scale, shift) = (contiguous(&scale), contiguous(&shift));
+        let before = Normalise {
+            scale: values(&scale),
+            shift: values(&shift),
+            shape: norm_shape(&x, groups, epsilon, true),
+        };
+        with_addends(x, weight, bias, addends, Some(before))
     }
 
     fn attention(q: Primitive, k: Primitive, v: Primitive) -> Primitive {
@@ -319,7 +441,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 let state = (prep.checkpoint(&x), prep.checkpoint(&weight), constant);
                 prep.finish(
                     state,
-                    conv3x3_forward(
+                    conv3x3_biased(
                         x.into_primitive(),
                         weight.into_primitive(),
                         bias.into_primitive(),
@@ -412,18 +534,19 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
         }
     }
 
-    fn norm_silu(
+    fn group_norm(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         groups: usize,
         epsilon: f32,
+        silu: bool,
     ) -> FloatTensor<Self> {
         #[derive(Debug)]
-        struct NormSilu;
+        struct GroupNorm;
 
-        impl Backward<Flex, 3> for NormSilu {
-            type State = (NodeId, NodeId, NodeId, usize, f32);
+        impl Backward<Flex, 3> for GroupNorm {
+            type State = (NodeId, NodeId, NodeId, usize, f32, bool);
 
             fn backward(
                 self,
@@ -433,11 +556,11 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             ) {
                 let [node_x, node_scale, node_shift] = ops.parents;
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                let (x, scale, shift, groups, epsilon) = ops.state;
+                let (x, scale, shift, groups, epsilon, silu) = ops.state;
                 let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
                 let scale = contiguous(&checkpointer.retrieve_node_output::<Primitive>(scale));
                 let shift = contiguous(&checkpointer.retrieve_node_output::<Primitive>(shift));
-                let shape = norm_shape(&x, groups, epsilon);
+                let shape = norm_shape(&x, groups, epsilon, silu);
                 let dims: [usize; 4] = x.shape().dims();
                 let (dx, dscale, dshift) = norm_silu::backward(
                     values(&x),
@@ -458,7 +581,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             }
         }
 
-        match NormSilu
+        match GroupNorm
             .prepare::<C>([x.node(), scale.node(), shift.node()])
             .compute_bound()
             .stateful()
@@ -470,25 +593,53 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     prep.checkpoint(&shift),
                     groups,
                     epsilon,
+                    silu,
                 );
                 prep.finish(
                     state,
-                    Flex::norm_silu(
+                    Flex::group_norm(
                         x.into_primitive(),
                         scale.into_primitive(),
                         shift.into_primitive(),
                         groups,
                         epsilon,
+                        silu,
                     ),
                 )
             }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::norm_silu(
+            OpsKind::UnTracked(prep) => prep.finish(Flex::group_norm(
                 x.into_primitive(),
                 scale.into_primitive(),
                 shift.into_primitive(),
                 groups,
                 epsilon,
+                silu,
             )),
+        }
+    }
+
+    fn norm_silu_conv3x3(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        offset: Maybe<Self>,
+        residual: Maybe<Self>,
+    ) -> FloatTensor<Self> {
+        // The gradient needs what the norm gives, so there is nothing to fuse.
+        let h = Self::group_norm(x, scale, shift, groups, epsilon, true);
+        let mut y = Self::conv3x3(h, weight, bias);
+        if let Maybe::Some(offset) = offset {
+            let [batch, channels] = offset.shape().dims();
+            let offset = Self::float_reshape(offset, [batch, channels, 1, 1].into());
+            y = Self::float_add(y, offset);
+        }
+        match residual {
+            Maybe::Some(residual) => Self::float_add(y, residual),
+            Maybe::None => y,
         }
     }
 

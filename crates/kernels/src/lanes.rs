@@ -2,10 +2,12 @@
 
 use std::ops::{Add, Mul, Sub};
 
+use crate::simd::{sigmoid, vectorised};
+
 /// Channels a [`Lane`] holds.
 pub(crate) const LANES: usize = 16;
 
-/// The same pixel (or tap) of sixteen channels: one AVX-512 register, two of AVX2.
+/// The same pixel (or tap) of sixteen channels, in memory: one AVX-512 register, two of AVX2.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Lane(pub [f32; LANES]);
@@ -21,6 +23,58 @@ impl Lane {
         }
         out
     }
+}
+
+/// A [`Lane`] to compute with: in registers, whatever the loops around it are.
+pub(crate) trait Vector:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<f32, Output = Self>
+{
+    fn zero() -> Self;
+
+    fn splat(value: f32) -> Self;
+
+    fn load(lane: &Lane) -> Self;
+
+    fn store(self, lane: &mut Lane);
+
+    /// Sixteen values at most, and zeros behind them.
+    fn read(values: &[f32]) -> Self;
+
+    /// Writes the first `count` values to `to`.
+    ///
+    /// # Safety
+    /// `count` is sixteen at most, and so many values may be written there.
+    unsafe fn write(self, to: *mut f32, count: usize);
+
+    /// Turns sixteen rows of sixteen values into sixteen columns.
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES];
+
+    /// `h * sigmoid(h)` of `h = self * scale + shift`.
+    fn affine_silu(self, scale: Self, shift: Self) -> Self;
+}
+
+/// A loop over [`Vector`]s.
+pub(crate) trait Kernel {
+    /// `#[inline(always)]`, as is everything in it: it is compiled for each kind of vector.
+    fn run<V: Vector>(self);
+}
+
+/// Runs `kernel` on the widest vectors that this processor has.
+#[inline]
+pub(crate) fn widest(kernel: impl Kernel) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::has_avx512() {
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma,avx2")]
+        fn wide(kernel: impl Kernel) {
+            kernel.run::<avx512::Wide>();
+        }
+        // SAFETY: the features were just detected.
+        return unsafe { wide(kernel) };
+    }
+    vectorised(
+        #[inline(always)]
+        || kernel.run::<Lane>(),
+    );
 }
 
 impl Add for Lane {
@@ -47,6 +101,227 @@ impl Mul<f32> for Lane {
     }
 }
 
+impl Vector for Lane {
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::ZERO
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Self([value; LANES])
+    }
+
+    #[inline(always)]
+    fn load(lane: &Lane) -> Self {
+        *lane
+    }
+
+    #[inline(always)]
+    fn store(self, lane: &mut Lane) {
+        *lane = self;
+    }
+
+    #[inline(always)]
+    fn read(values: &[f32]) -> Self {
+        let mut lane = Self::ZERO;
+        match values.first_chunk() {
+            Some(whole) => lane.0 = *whole,
+            None => lane.0[..values.len()].copy_from_slice(values),
+        }
+        lane
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller's promise; `self` is a copy, so it cannot overlap.
+        unsafe {
+            match count {
+                LANES => to.cast::<[f32; LANES]>().write_unaligned(self.0),
+                _ => std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count),
+            }
+        }
+    }
+
+    /// By four rounds of interleaving rows `i` and `i + 8`.
+    #[inline(always)]
+    fn transpose(mut rows: [Self; LANES]) -> [Self; LANES] {
+        for _ in 0..4 {
+            let mut next = [Lane::ZERO; LANES];
+            for i in 0..8 {
+                let (a, b) = (rows[i].0, rows[i + 8].0);
+                for j in 0..8 {
+                    next[2 * i].0[2 * j] = a[j];
+                    next[2 * i].0[2 * j + 1] = b[j];
+                    next[2 * i + 1].0[2 * j] = a[8 + j];
+                    next[2 * i + 1].0[2 * j + 1] = b[8 + j];
+                }
+            }
+            rows = next;
+        }
+        rows
+    }
+
+    #[inline(always)]
+    fn affine_silu(self, scale: Self, shift: Self) -> Self {
+        let mut h = self.zip(scale, |x, a| x * a) + shift;
+        for h in &mut h.0 {
+            *h *= sigmoid(*h);
+        }
+        h
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+    use std::ops::{Add, Mul, Sub};
+
+    use super::{LANES, Lane, Vector};
+    use crate::simd::{EXP, LARGEST, LEAST, LN2_HIGH, LN2_LOW, ROUND};
+
+    /// A register of AVX-512. Made in [`super::widest`] alone, which looked for the instructions: that is what every block
+    /// marked unsafe here relies on.
+    #[derive(Clone, Copy)]
+    pub(super) struct Wide(__m512);
+
+    impl Add for Wide {
+        type Output = Self;
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+    }
+
+    impl Sub for Wide {
+        type Output = Self;
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+        }
+    }
+
+    impl Mul<f32> for Wide {
+        type Output = Self;
+        #[inline(always)]
+        fn mul(self, factor: f32) -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_mul_ps(self.0, _mm512_set1_ps(factor)) })
+        }
+    }
+
+    #[inline(always)]
+    fn first(count: usize) -> __mmask16 {
+        ((1u32 << count.min(LANES)) - 1) as __mmask16
+    }
+
+    impl Vector for Wide {
+        #[inline(always)]
+        fn zero() -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_setzero_ps() })
+        }
+
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        fn load(lane: &Lane) -> Self {
+            // SAFETY: a lane is aligned and whole.
+            Self(unsafe { _mm512_load_ps(lane.0.as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn store(self, lane: &mut Lane) {
+            // SAFETY: a lane is aligned and whole.
+            unsafe { _mm512_store_ps(lane.0.as_mut_ptr(), self.0) }
+        }
+
+        #[inline(always)]
+        fn read(values: &[f32]) -> Self {
+            // SAFETY: the mask keeps to the slice.
+            Self(unsafe {
+                match values.len() >= LANES {
+                    true => _mm512_loadu_ps(values.as_ptr()),
+                    false => _mm512_maskz_loadu_ps(first(values.len()), values.as_ptr()),
+                }
+            })
+        }
+
+        #[inline(always)]
+        unsafe fn write(self, to: *mut f32, count: usize) {
+            // SAFETY: the caller's promise; the mask keeps to `count`.
+            unsafe {
+                match count {
+                    LANES => _mm512_storeu_ps(to, self.0),
+                    _ => _mm512_mask_storeu_ps(to, first(count), self.0),
+                }
+            }
+        }
+
+        /// By four rounds of interleaving rows `i` and `i + 8`.
+        #[inline(always)]
+        fn transpose(mut rows: [Self; LANES]) -> [Self; LANES] {
+            // SAFETY: see `Wide`.
+            let (low, high) = unsafe {
+                (
+                    _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+                    _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+                )
+            };
+            for _ in 0..4 {
+                let mut next = rows;
+                for i in 0..8 {
+                    let (a, b) = (rows[i].0, rows[i + 8].0);
+                    // SAFETY: see `Wide`.
+                    unsafe {
+                        next[2 * i] = Self(_mm512_permutex2var_ps(a, low, b));
+                        next[2 * i + 1] = Self(_mm512_permutex2var_ps(a, high, b));
+                    }
+                }
+                rows = next;
+            }
+            rows
+        }
+
+        /// The same operations in the same order as [`crate::simd::sigmoid`], so the same bits.
+        #[inline(always)]
+        fn affine_silu(self, scale: Self, shift: Self) -> Self {
+            // SAFETY: see `Wide`.
+            unsafe {
+                let h = _mm512_add_ps(_mm512_mul_ps(self.0, scale.0), shift.0);
+                let x = _mm512_sub_ps(_mm512_setzero_ps(), h);
+                // The operands' order lets a NaN through.
+                let x = _mm512_max_ps(_mm512_set1_ps(LEAST), x);
+                let x = _mm512_min_ps(_mm512_set1_ps(LARGEST), x);
+                let round = _mm512_set1_ps(ROUND);
+                let log2_e = _mm512_set1_ps(std::f32::consts::LOG2_E);
+                let n = _mm512_sub_ps(_mm512_add_ps(_mm512_mul_ps(x, log2_e), round), round);
+                let r = _mm512_sub_ps(
+                    _mm512_sub_ps(x, _mm512_mul_ps(n, _mm512_set1_ps(LN2_HIGH))),
+                    _mm512_mul_ps(n, _mm512_set1_ps(LN2_LOW)),
+                );
+                let mut p = _mm512_set1_ps(EXP[0]);
+                let mut i = 1;
+                while i < EXP.len() {
+                    p = _mm512_add_ps(_mm512_mul_ps(p, r), _mm512_set1_ps(EXP[i]));
+                    i += 1;
+                }
+                let power = _mm512_add_epi32(_mm512_cvttps_epi32(n), _mm512_set1_epi32(127));
+                let power = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(power));
+                let one = _mm512_set1_ps(1.0);
+                let sigmoid = _mm512_div_ps(one, _mm512_add_ps(one, _mm512_mul_ps(p, power)));
+                Self(_mm512_mul_ps(h, sigmoid))
+            }
+        }
+    }
+}
+
 /// The lanes' values in order.
 #[inline(always)]
 pub(crate) fn flat(lanes: &[Lane]) -> &[f32] {
@@ -61,74 +336,67 @@ pub(crate) fn flat_mut(lanes: &mut [Lane]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// Turns sixteen rows of sixteen values into sixteen columns, by four rounds of interleaving rows `i` and `i + 8`.
-#[inline(always)]
-pub(crate) fn transpose(rows: &mut [Lane; LANES]) {
-    for _ in 0..4 {
-        let mut next = [Lane::ZERO; LANES];
-        for i in 0..8 {
-            let (a, b) = (rows[i].0, rows[i + 8].0);
-            for j in 0..8 {
-                next[2 * i].0[2 * j] = a[j];
-                next[2 * i].0[2 * j + 1] = b[j];
-                next[2 * i + 1].0[2 * j] = a[8 + j];
-                next[2 * i + 1].0[2 * j + 1] = b[8 + j];
-            }
-        }
-        *rows = next;
-    }
-}
-
 /// Reads the pixels `from..to` of up to sixteen planes, `plane` values apart; missing planes read as zero. `put`
-/// is given each pixel's index and its lane.
+/// is given each pixel's vector in turn.
 #[inline(always)]
-pub(crate) fn gather(
+pub(crate) fn gather<V: Vector>(
     planes: &[f32],
     plane: usize,
     count: usize,
     (from, to): (usize, usize),
-    mut put: impl FnMut(usize, Lane),
+    mut put: impl FnMut(V),
 ) {
     let mut p = from;
     while p < to {
         let n = (to - p).min(LANES);
-        let mut rows = [Lane::ZERO; LANES];
-        if n == LANES {
-            for (l, row) in rows.iter_mut().enumerate().take(count) {
-                row.0.copy_from_slice(&planes[l * plane + p..][..LANES]);
+        let mut rows = [V::zero(); LANES];
+        // Loops over all sixteen are unrolled, and the rows stay in registers.
+        if n == LANES && count == LANES {
+            for (l, row) in rows.iter_mut().enumerate() {
+                *row = V::read(&planes[l * plane + p..][..LANES]);
+            }
+            for row in V::transpose(rows) {
+                put(row);
             }
         } else {
             for (l, row) in rows.iter_mut().enumerate().take(count) {
-                row.0[..n].copy_from_slice(&planes[l * plane + p..][..n]);
+                *row = V::read(&planes[l * plane + p..][..n]);
             }
-        }
-        transpose(&mut rows);
-        for (i, row) in rows.iter().enumerate().take(n) {
-            put(p + i, *row);
+            for row in V::transpose(rows).into_iter().take(n) {
+                put(row);
+            }
         }
         p += n;
     }
 }
 
-/// The inverse of [`gather`]: `take` gives the lane of each pixel; `write` is given a plane, the first pixel
-/// and the values of that plane from there on.
+/// The inverse of [`gather`]: `take` gives the vector of each pixel in turn; `write` is given a plane, the first pixel, the
+/// values of that plane from there on, and how many of them count.
 #[inline(always)]
-pub(crate) fn scatter(
+pub(crate) fn scatter<V: Vector>(
     count: usize,
     (from, to): (usize, usize),
-    mut take: impl FnMut(usize) -> Lane,
-    mut write: impl FnMut(usize, usize, &[f32]),
+    mut take: impl FnMut() -> V,
+    mut write: impl FnMut(usize, usize, V, usize),
 ) {
     let mut p = from;
     while p < to {
         let n = (to - p).min(LANES);
-        let mut rows = [Lane::ZERO; LANES];
-        for (i, row) in rows.iter_mut().enumerate().take(n) {
-            *row = take(p + i);
-        }
-        transpose(&mut rows);
-        for (l, row) in rows.iter().enumerate().take(count) {
-            write(l, p, &row.0[..n]);
+        let mut rows = [V::zero(); LANES];
+        if n == LANES && count == LANES {
+            for row in &mut rows {
+                *row = take();
+            }
+            for (l, row) in V::transpose(rows).into_iter().enumerate() {
+                write(l, p, row, LANES);
+            }
+        } else {
+            for row in rows.iter_mut().take(n) {
+                *row = take();
+            }
+            for (l, row) in V::transpose(rows).into_iter().enumerate().take(count) {
+                write(l, p, row, n);
+            }
         }
         p += n;
     }

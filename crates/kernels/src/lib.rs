@@ -27,9 +27,9 @@ use burn::tensor::Device;
 pub use attention::attention;
 pub use bf16::with_bf16;
 pub use conv2d::conv2d;
-pub use conv3x3::conv3x3;
+pub use conv3x3::{conv3x3, norm_silu_conv3x3};
 pub use linear_rows::{ROWS, linear_rows};
-pub use norm_silu::norm_silu;
+pub use norm_silu::{Norm, group_norm, norm_silu};
 #[doc(hidden)]
 pub use simd::{Instructions, limit_instructions};
 

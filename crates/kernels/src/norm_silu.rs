@@ -9,25 +9,48 @@ use crate::extension::KernelOps;
 use crate::is_flex;
 use crate::simd::{sigmoid, vectorised};
 
-/// `silu(scale * xhat + shift)` where xhat is `x` `[batch, channel, height, width]` normalised over each of `groups`
-/// groups of channels (biased variance, `epsilon` added to it).
+/// A group normalisation: `scale * xhat + shift` where xhat is the image normalised over each of `groups` groups of
+/// channels (biased variance, `epsilon` added to it).
 ///
 /// `scale` and `shift`, `[batch, channel]`, hold the norm's own affine parameters and, where the network has them,
 /// the time embedding's (FiLM): `scale = gamma * (1 + s)`, `shift = beta * (1 + s) + b`.
-pub fn norm_silu(
-    x: Tensor<4>,
-    scale: Tensor<2>,
-    shift: Tensor<2>,
-    groups: usize,
-    epsilon: f64,
-) -> Tensor<4> {
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// `[batch, channel]`.
+    pub scale: Tensor<2>,
+    /// `[batch, channel]`.
+    pub shift: Tensor<2>,
+    /// Groups, a divisor of the channels.
+    pub groups: usize,
+    /// What is added to the variance.
+    pub epsilon: f64,
+}
+
+/// `norm(x)`, `x`: `[batch, channel, height, width]`.
+pub fn group_norm(x: Tensor<4>, norm: Norm) -> Tensor<4> {
+    run(x, norm, false)
+}
+
+/// `silu(norm(x))`, `x`: `[batch, channel, height, width]`.
+pub fn norm_silu(x: Tensor<4>, norm: Norm) -> Tensor<4> {
+    run(x, norm, true)
+}
+
+fn run(x: Tensor<4>, norm: Norm, with_silu: bool) -> Tensor<4> {
+    let Norm {
+        scale,
+        shift,
+        groups,
+        epsilon,
+    } = norm;
     if is_flex(&x.device()) {
-        Tensor::from_dispatch(<Dispatch as KernelOps>::norm_silu(
+        Tensor::from_dispatch(<Dispatch as KernelOps>::group_norm(
             x.into_dispatch(),
             scale.into_dispatch(),
             shift.into_dispatch(),
             groups,
             epsilon as f32,
+            with_silu,
         ))
     } else {
         let shape = x.dims();
@@ -35,11 +58,12 @@ pub fn norm_silu(
         let centred = flat.clone() - flat.mean_dim(2);
         let variance = centred.clone().square().mean_dim(2);
         let xhat = (centred / (variance + epsilon).sqrt()).reshape(shape);
-        silu(xhat * scale.unsqueeze_dims::<4>(&[2, 3]) + shift.unsqueeze_dims::<4>(&[2, 3]))
+        let h = xhat * scale.unsqueeze_dims::<4>(&[2, 3]) + shift.unsqueeze_dims::<4>(&[2, 3]);
+        if with_silu { silu(h) } else { h }
     }
 }
 
-/// Sizes of one normalisation.
+/// Sizes of one normalisation, and whether a SiLU follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub batch: usize,
@@ -47,6 +71,7 @@ pub(crate) struct Shape {
     pub pixels: usize,
     pub groups: usize,
     pub epsilon: f32,
+    pub silu: bool,
 }
 
 /// Sums with sixteen running totals: the order is fixed, and it vectorises.
@@ -84,14 +109,59 @@ fn statistics(group: &[f32], epsilon: f32) -> (f32, f32) {
 /// Fewest values that are worth a work item of their own.
 const LEAST_VALUES: usize = 16 << 10;
 
+/// A normalisation and SiLU that another kernel applies as it reads the image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normalise<'a> {
+    /// `[batch, channel]`.
+    pub scale: &'a [f32],
+    /// `[batch, channel]`.
+    pub shift: &'a [f32],
+    pub shape: Shape,
+}
+
+impl Normalise<'_> {
+    /// The maps `x * a + b` of the channels of `image`, number `n`.
+    pub fn affine(&self, n: usize, image: &[f32], (a, b): (&mut [f32], &mut [f32])) {
+        let shape = &self.shape;
+        let per_group = shape.channels / shape.groups;
+        let own = n * shape.channels..(n + 1) * shape.channels;
+        let (scale, shift) = (&self.scale[own.clone()], &self.shift[own]);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (g, group) in image.chunks_exact(per_group * shape.pixels).enumerate() {
+                    let (mean, rstd) = statistics(group, shape.epsilon);
+                    for c in g * per_group..(g + 1) * per_group {
+                        a[c] = scale[c] * rstd;
+                        b[c] = shift[c] - mean * a[c];
+                    }
+                }
+            },
+        );
+    }
+
+    /// [`affine`](Self::affine) of all images, `[batch, channel]` each.
+    pub fn affines(&self, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let channels = self.shape.channels;
+        let (mut a, mut b) = (vec![0f32; self.scale.len()], vec![0f32; self.scale.len()]);
+        a.par_chunks_mut(channels)
+            .zip(b.par_chunks_mut(channels))
+            .zip(x.par_chunks(channels * self.shape.pixels))
+            .enumerate()
+            .for_each(|(n, ((a, b), image))| self.affine(n, image, (a, b)));
+        (a, b)
+    }
+}
+
 pub(crate) fn forward(x: &[f32], scale: &[f32], shift: &[f32], shape: Shape) -> Vec<f32> {
     let per_group = shape.channels / shape.groups;
     let group = per_group * shape.pixels;
-    let mut y = vec![0f32; x.len()];
+    let mut y = Vec::with_capacity(x.len());
     if group == 0 {
         return y;
     }
-    y.par_chunks_mut(group)
+    y.spare_capacity_mut()[..x.len()]
+        .par_chunks_mut(group)
         .zip(x.par_chunks(group))
         .enumerate()
         .with_min_len(LEAST_VALUES.div_ceil(group))
@@ -108,14 +178,22 @@ pub(crate) fn forward(x: &[f32], scale: &[f32], shift: &[f32], shape: Shape) -> 
                     for ((y, x), (scale, shift)) in planes.zip(scale.iter().zip(shift)) {
                         let a = scale * rstd;
                         let b = shift - mean * a;
-                        for (y, x) in y.iter_mut().zip(x) {
-                            let h = x * a + b;
-                            *y = h * sigmoid(h);
+                        if shape.silu {
+                            for (y, x) in y.iter_mut().zip(x) {
+                                let h = x * a + b;
+                                y.write(h * sigmoid(h));
+                            }
+                        } else {
+                            for (y, x) in y.iter_mut().zip(x) {
+                                y.write(x * a + b);
+                            }
                         }
                     }
                 },
             )
         });
+    // SAFETY: the groups cover all values, and each wrote all of its own.
+    unsafe { y.set_len(x.len()) };
     y
 }
 
@@ -160,9 +238,13 @@ pub(crate) fn backward(
                                 .zip(&x[plane.clone()])
                                 .zip(&dy[plane.clone()])
                             {
-                                let h = (x - mean) * rstd * a + b;
-                                let s = sigmoid(h);
-                                *dh = dy * (s + h * s * (1.0 - s));
+                                *dh = if shape.silu {
+                                    let h = (x - mean) * rstd * a + b;
+                                    let s = sigmoid(h);
+                                    dy * (s + h * s * (1.0 - s))
+                                } else {
+                                    *dy
+                                };
                             }
                             let lanes = &dx[plane.clone()];
                             let sum_dh = chunked_sum(lanes, |v| v);

@@ -69,27 +69,41 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
+/// Where [`exp`] clamps its argument.
+pub(crate) const LEAST: f32 = -87.0;
+pub(crate) const LARGEST: f32 = 88.0;
+/// ln 2 in two parts, of which the first has few bits.
+pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
+pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
+/// 1.5 * 2^23: adding and subtracting it rounds to the nearest integer.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+/// The polynomial of [`exp`], highest power first.
+pub(crate) const EXP: [f32; 8] = [
+    1.984_127e-4,
+    1.388_888_9e-3,
+    8.333_334e-3,
+    4.166_666_8e-2,
+    1.666_666_7e-1,
+    0.5,
+    1.0,
+    1.0,
+];
+
 /// `exp(x)` for x in [-87, 88], clamped outside; relative error below 2e-7.
 ///
 /// Cody-Waite reduction by ln 2 and a polynomial of degree 7 on [-ln2/2, ln2/2]; free of branches and calls,
 /// so that the surrounding loop vectorises.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
+    let x = x.clamp(LEAST, LARGEST);
     let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let mut p = 1.984_127e-4;
-    p = p * r + 1.388_888_9e-3;
-    p = p * r + 8.333_334e-3;
-    p = p * r + 4.166_666_8e-2;
-    p = p * r + 1.666_666_7e-1;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
+    let mut p = EXP[0];
+    let mut i = 1;
+    while i < EXP.len() {
+        p = p * r + EXP[i];
+        i += 1;
+    }
     p * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 

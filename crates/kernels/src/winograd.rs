@@ -12,11 +12,10 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use crate::conv3x3::Shape;
-use crate::lanes::{LANES, Lane, flat, flat_mut, gather, scatter};
+use crate::conv3x3::{Around, Shape};
+use crate::lanes::{Kernel, LANES, Lane, Vector, flat, flat_mut, gather, scatter, widest};
 use crate::matmul::matmul_into;
 use crate::products::panel;
-use crate::simd::vectorised;
 
 /// Rows of a packed panel of transformed weights: the height of the matrix product's widest micro-kernel.
 const PANEL: usize = 64;
@@ -40,112 +39,145 @@ pub(crate) enum Tile {
     Four,
 }
 
-/// `B^T d` in one direction.
-#[inline(always)]
-fn to_taps<const A: usize>(d: [Lane; A]) -> [Lane; A] {
-    let mut t = [Lane::ZERO; A];
-    if A == 4 {
-        t[0] = d[0] - d[2];
-        t[1] = d[1] + d[2];
-        t[2] = d[2] - d[1];
-        t[3] = d[1] - d[3];
-    } else {
+/// A transform in one direction, from `I` values to `O`.
+trait Transform<const I: usize, const O: usize> {
+    fn apply<V: Vector>(values: [V; I]) -> [V; O];
+}
+
+/// `B^T d`.
+struct ToTaps;
+
+impl Transform<4, 4> for ToTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(d: [V; 4]) -> [V; 4] {
+        [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+    }
+}
+
+impl Transform<6, 6> for ToTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(d: [V; 6]) -> [V; 6] {
         let (even, odd) = (d[4] - d[2] * 4.0, d[3] - d[1] * 4.0);
         let (even2, odd2) = (d[4] - d[2], (d[3] - d[1]) * 2.0);
-        t[0] = (d[0] - d[2]) * 4.0 + (d[4] - d[2]);
-        t[1] = even + odd;
-        t[2] = even - odd;
-        t[3] = even2 + odd2;
-        t[4] = even2 - odd2;
-        t[5] = (d[1] - d[3]) * 4.0 + (d[5] - d[3]);
+        [
+            (d[0] - d[2]) * 4.0 + (d[4] - d[2]),
+            even + odd,
+            even - odd,
+            even2 + odd2,
+            even2 - odd2,
+            (d[1] - d[3]) * 4.0 + (d[5] - d[3]),
+        ]
     }
-    t
 }
 
-/// `G g` in one direction.
-#[inline(always)]
-fn filter_to_taps<const A: usize>(g: [Lane; 3]) -> [Lane; A] {
-    let mut t = [Lane::ZERO; A];
-    let even = g[0] + g[2];
-    t[0] = g[0];
-    t[A - 1] = g[2];
-    if A == 4 {
-        t[1] = (even + g[1]) * 0.5;
-        t[2] = (even - g[1]) * 0.5;
-    } else {
+/// `G g`.
+struct FilterToTaps;
+
+impl Transform<3, 4> for FilterToTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(g: [V; 3]) -> [V; 4] {
+        let even = g[0] + g[2];
+        [g[0], (even + g[1]) * 0.5, (even - g[1]) * 0.5, g[2]]
+    }
+}
+
+impl Transform<3, 6> for FilterToTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(g: [V; 3]) -> [V; 6] {
+        let even = g[0] + g[2];
         let (even2, odd2) = (g[0] + g[2] * 4.0, g[1] * 2.0);
-        t[0] = g[0] * 0.25;
-        t[1] = (even + g[1]) * (-1.0 / 6.0);
-        t[2] = (even - g[1]) * (-1.0 / 6.0);
-        t[3] = (even2 + odd2) * (1.0 / 24.0);
-        t[4] = (even2 - odd2) * (1.0 / 24.0);
+        [
+            g[0] * 0.25,
+            (even + g[1]) * (-1.0 / 6.0),
+            (even - g[1]) * (-1.0 / 6.0),
+            (even2 + odd2) * (1.0 / 24.0),
+            (even2 - odd2) * (1.0 / 24.0),
+            g[2],
+        ]
     }
-    t
 }
 
-/// `A^T m` in one direction.
-#[inline(always)]
-fn from_taps<const M: usize, const A: usize>(m: [Lane; A]) -> [Lane; M] {
-    let mut y = [Lane::ZERO; M];
-    let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
-    if A == 4 {
-        y[0] = m[0] + sum;
-        y[1] = difference - m[3];
-    } else {
+/// `A^T m`.
+struct FromTaps;
+
+impl Transform<4, 2> for FromTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(m: [V; 4]) -> [V; 2] {
+        [m[0] + (m[1] + m[2]), (m[1] - m[2]) - m[3]]
+    }
+}
+
+impl Transform<6, 4> for FromTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(m: [V; 6]) -> [V; 4] {
+        let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
         let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
-        y[0] = m[0] + sum + sum2;
-        y[1] = difference + difference2 * 2.0;
-        y[2] = sum + sum2 * 4.0;
-        y[M - 1] = difference + difference2 * 8.0 + m[5];
+        [
+            m[0] + sum + sum2,
+            difference + difference2 * 2.0,
+            sum + sum2 * 4.0,
+            difference + difference2 * 8.0 + m[5],
+        ]
     }
-    y
 }
 
-/// F(3x3, 4x4), for the weight gradient: the four output gradients of a tile in one direction, as a filter.
-#[inline(always)]
-fn gradient_to_taps(g: [Lane; 4]) -> [Lane; 6] {
-    let (even, odd) = (g[0] + g[2], g[1] + g[3]);
-    let (even2, odd2) = (g[0] + g[2] * 4.0, g[1] * 2.0 + g[3] * 8.0);
-    [
-        g[0] * 0.25,
-        (even + odd) * (-1.0 / 6.0),
-        (even - odd) * (-1.0 / 6.0),
-        (even2 + odd2) * (1.0 / 24.0),
-        (even2 - odd2) * (1.0 / 24.0),
-        g[3],
-    ]
+/// F(3x3, 4x4), for the weight gradient: the four output gradients of a tile, as a filter.
+struct GradientToTaps;
+
+impl Transform<4, 6> for GradientToTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(g: [V; 4]) -> [V; 6] {
+        let (even, odd) = (g[0] + g[2], g[1] + g[3]);
+        let (even2, odd2) = (g[0] + g[2] * 4.0, g[1] * 2.0 + g[3] * 8.0);
+        [
+            g[0] * 0.25,
+            (even + odd) * (-1.0 / 6.0),
+            (even - odd) * (-1.0 / 6.0),
+            (even2 + odd2) * (1.0 / 24.0),
+            (even2 - odd2) * (1.0 / 24.0),
+            g[3],
+        ]
+    }
 }
 
-/// F(3x3, 4x4): the three taps of the weight's gradient in one direction.
-#[inline(always)]
-fn weight_from_taps(m: [Lane; 6]) -> [Lane; 3] {
-    let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
-    let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
-    [
-        m[0] + sum + sum2,
-        difference + difference2 * 2.0,
-        sum + sum2 * 4.0 + m[5],
-    ]
+/// F(3x3, 4x4): the three taps of the weight's gradient.
+struct WeightFromTaps;
+
+impl Transform<6, 3> for WeightFromTaps {
+    #[inline(always)]
+    fn apply<V: Vector>(m: [V; 6]) -> [V; 3] {
+        let (sum, difference) = (m[1] + m[2], m[1] - m[2]);
+        let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
+        [
+            m[0] + sum + sum2,
+            difference + difference2 * 2.0,
+            sum + sum2 * 4.0 + m[5],
+        ]
+    }
 }
 
-/// Applies `f` to the columns and then to the rows of a square.
+/// Applies `T` to the columns and then to the rows of the square that `load(row, column)` gives.
 #[inline(always)]
-fn both<const I: usize, const O: usize>(
-    square: &[[Lane; I]; I],
-    f: impl Fn([Lane; I]) -> [Lane; O],
-) -> [[Lane; O]; O] {
-    let mut half = [[Lane::ZERO; I]; O];
+fn both<T: Transform<I, O>, V: Vector, const I: usize, const O: usize>(
+    load: impl Fn(usize, usize) -> V,
+    mut store: impl FnMut(usize, usize, V),
+) {
+    let mut half = [[V::zero(); I]; O];
     for j in 0..I {
-        let column = f(std::array::from_fn(|i| square[i][j]));
-        for i in 0..O {
-            half[i][j] = column[i];
+        let mut column = [V::zero(); I];
+        for (i, value) in column.iter_mut().enumerate() {
+            *value = load(i, j);
+        }
+        let column = T::apply(column);
+        for (half, value) in half.iter_mut().zip(column) {
+            half[j] = value;
         }
     }
-    let mut out = [[Lane::ZERO; O]; O];
-    for i in 0..O {
-        out[i] = f(half[i]);
+    for (i, half) in half.into_iter().enumerate() {
+        for (j, value) in T::apply(half).into_iter().enumerate() {
+            store(i, j, value);
+        }
     }
-    out
 }
 
 /// Transformed weights, packed for the matrix product: `[tap][panel][in][channels of the panel]`.
@@ -158,13 +190,12 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Transforms `weight` `[out, in, 3, 3]` with (in, out) `channels`, for the forward pass or (`turned`) for the input
-    /// gradient.
+    /// Transforms `weight` `[out, in, 3, 3]` with (in, out) `channels`, for the forward pass or (`turned`: by 180 degrees,
+    /// channels swapped) for the input gradient.
     pub fn of(weight: &[f32], (i, o): (usize, usize), tile: Tile, turned: bool) -> Self {
-        if turned {
-            Self::turned(weight, i, o, tile)
-        } else {
-            Self::forward(weight, i, o, tile)
+        match tile {
+            Tile::Two => Self::transform::<4>(weight, (i, o), tile, turned),
+            Tile::Four => Self::transform::<6>(weight, (i, o), tile, turned),
         }
     }
 
@@ -173,99 +204,107 @@ impl Weights {
         self.values.len() * size_of::<Lane>()
     }
 
-    /// Transforms `weight` `[out, in, 3, 3]`.
-    pub fn forward(weight: &[f32], channels_in: usize, channels_out: usize, tile: Tile) -> Self {
-        Self::new(tile, channels_in, channels_out, |group, count, filters| {
-            let from = group * LANES * channels_in * 9;
-            gather(
-                &weight[from..],
-                channels_in * 9,
-                count,
-                (0, channels_in * 9),
-                |k, lane| filters[k] = lane,
-            );
-        })
-    }
-
-    /// Transforms `weight` `[out, in, 3, 3]` for the input gradient: turned by 180 degrees, channels swapped.
-    pub fn turned(weight: &[f32], channels_in: usize, channels_out: usize, tile: Tile) -> Self {
-        Self::new(tile, channels_out, channels_in, |group, count, filters| {
-            for o in 0..channels_out {
-                let from = (o * channels_in + group * LANES) * 9;
-                let values = &weight[from..][..count * 9];
-                let filter = &mut filters[o * 9..(o + 1) * 9];
-                for (l, values) in values.chunks_exact(9).enumerate() {
-                    for (k, value) in values.iter().enumerate() {
-                        filter[8 - k].0[l] = *value;
-                    }
-                }
-            }
-        })
-    }
-
     /// Lanes from one tap to the next: one more than the data, so that the taps of a filter do not all fall into one
     /// set of the cache.
     fn tap(channels_in: usize, groups: usize) -> usize {
         groups * channels_in + 1
     }
 
-    /// `read` fills the filters `[in * 9]` of one group of output channels.
-    fn new(
-        tile: Tile,
-        channels_in: usize,
-        channels_out: usize,
-        read: impl Fn(usize, usize, &mut [Lane]) + Sync,
-    ) -> Self {
-        match tile {
-            Tile::Two => Self::transform::<4>(tile, channels_in, channels_out, read),
-            Tile::Four => Self::transform::<6>(tile, channels_in, channels_out, read),
-        }
-    }
-
     fn transform<const A: usize>(
+        weight: &[f32],
+        (i, o): (usize, usize),
         tile: Tile,
-        channels_in: usize,
-        channels_out: usize,
-        read: impl Fn(usize, usize, &mut [Lane]) + Sync,
-    ) -> Self {
+        turned: bool,
+    ) -> Self
+    where
+        FilterToTaps: Transform<3, A>,
+    {
+        let (channels_in, channels_out) = if turned { (o, i) } else { (i, o) };
         let groups = channels_out.div_ceil(LANES);
         let tap = Self::tap(channels_in, groups);
         let mut values = vec![Lane::ZERO; A * A * tap];
         let shared = Shared(values.as_mut_ptr());
         (0..groups).into_par_iter().for_each(|group| {
-            let shared = &shared;
-            vectorised(
-                #[inline(always)]
-                || {
-                    let count = (channels_out - group * LANES).min(LANES);
-                    let mut filters = vec![Lane::ZERO; channels_in * 9];
-                    read(group, count, &mut filters);
-                    let panel = group / (PANEL / LANES);
-                    let first = panel * (PANEL / LANES);
-                    let width = (groups - first).min(PANEL / LANES);
-                    for i in 0..channels_in {
-                        let filter: &[Lane; 9] = filters[i * 9..(i + 1) * 9]
-                            .try_into()
-                            .expect("nine values a filter");
-                        let square =
-                            std::array::from_fn(|y| std::array::from_fn(|x| filter[3 * y + x]));
-                        let taps = both::<3, A>(&square, filter_to_taps);
-                        let at = first * channels_in + i * width + group - first;
-                        for (y, row) in taps.iter().enumerate() {
-                            for (x, value) in row.iter().enumerate() {
-                                // SAFETY: below A * A * tap; each group writes its own lanes alone.
-                                unsafe { shared.write((y * A + x) * tap + at, *value) }
-                            }
-                        }
-                    }
-                },
-            );
+            widest(TransformFilters::<A> {
+                weight,
+                channels: (channels_in, channels_out),
+                turned,
+                group,
+                out: &shared,
+            });
         });
         Self {
             tile,
             values,
             channels_in,
             channels_out,
+        }
+    }
+}
+
+/// Transforms the filters of one group of output channels.
+struct TransformFilters<'a, const A: usize> {
+    weight: &'a [f32],
+    /// (in, out) of the transformed weights.
+    channels: (usize, usize),
+    turned: bool,
+    group: usize,
+    out: &'a Shared<Lane>,
+}
+
+impl<const A: usize> Kernel for TransformFilters<'_, A>
+where
+    FilterToTaps: Transform<3, A>,
+{
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (channels_in, channels_out) = self.channels;
+        let (group, groups) = (self.group, channels_out.div_ceil(LANES));
+        let count = (channels_out - group * LANES).min(LANES);
+        let mut filters = vec![Lane::ZERO; channels_in * 9];
+        if self.turned {
+            for i in 0..channels_in {
+                let from = (i * channels_out + group * LANES) * 9;
+                let values = &self.weight[from..][..count * 9];
+                let filter = &mut filters[i * 9..(i + 1) * 9];
+                for (l, values) in values.chunks_exact(9).enumerate() {
+                    for (k, value) in values.iter().enumerate() {
+                        filter[8 - k].0[l] = *value;
+                    }
+                }
+            }
+        } else {
+            let from = group * LANES * channels_in * 9;
+            let mut next = filters.iter_mut();
+            gather::<V>(
+                &self.weight[from..],
+                channels_in * 9,
+                count,
+                (0, channels_in * 9),
+                #[inline(always)]
+                |value| {
+                    if let Some(to) = next.next() {
+                        value.store(to);
+                    }
+                },
+            );
+        }
+        let tap = Weights::tap(channels_in, groups);
+        let first = group / (PANEL / LANES) * (PANEL / LANES);
+        let width = (groups - first).min(PANEL / LANES);
+        for (i, filter) in filters.chunks_exact(9).enumerate() {
+            let at = first * channels_in + i * width + group - first;
+            both::<FilterToTaps, V, 3, A>(
+                #[inline(always)]
+                |y, x| V::load(&filter[3 * y + x]),
+                #[inline(always)]
+                |y, x, value| {
+                    let mut lane = Lane::ZERO;
+                    value.store(&mut lane);
+                    // SAFETY: below A * A * tap; each group writes its own lanes alone.
+                    unsafe { self.out.write((y * A + x) * tap + at, lane) }
+                },
+            );
         }
     }
 }
@@ -288,11 +327,11 @@ impl<T> Shared<T> {
 
 impl Shared<f32> {
     /// # Safety
-    /// `at .. at + values.len()` is inside the buffer, and no other thread reads or writes it.
+    /// The first `count` of sixteen values from `at` on are inside the buffer, and no other thread reads or writes them.
     #[inline(always)]
-    unsafe fn copy(&self, at: usize, values: &[f32]) {
-        // SAFETY: the caller's promise; `values` is borrowed, so it cannot overlap.
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(at), values.len()) }
+    unsafe fn write_values<V: Vector>(&self, at: usize, values: V, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { values.write(self.0.add(at), count) }
     }
 }
 
@@ -356,23 +395,38 @@ impl Grid {
         (rows * self.side + 2) * self.patch_width()
     }
 
-    /// Copies up to sixteen channels of the pixels under a span, with a border of one pixel, into `patch`.
+    /// Copies `map` of up to sixteen channels of the pixels under a span, with a border of one pixel, into `patch`.
     #[inline(always)]
-    fn read(self, image: &[f32], count: usize, span: Span, patch: &mut [Lane]) {
+    fn read<V: Vector>(
+        self,
+        image: &[f32],
+        count: usize,
+        span: Span,
+        patch: &mut [Lane],
+        map: impl Fn(V) -> V,
+    ) {
         let pitch = self.patch_width();
         let top = span.from * self.side;
         let rows = (span.to - span.from) * self.side + 2;
         let first = top.max(1) - 1;
         let last = (top + rows - 1).min(self.height);
-        patch[..rows * pitch].fill(Lane::ZERO);
-        let (mut at, mut column) = ((first + 1 - top) * pitch + 1, 0);
-        gather(
+        let patch = &mut patch[..rows * pitch];
+        let inside = (first + 1 - top) * pitch..(last + 1 - top) * pitch;
+        patch[..inside.start].fill(Lane::ZERO);
+        patch[inside.end..].fill(Lane::ZERO);
+        for row in patch[inside.clone()].chunks_exact_mut(pitch) {
+            row[0] = Lane::ZERO;
+            row[self.width + 1..].fill(Lane::ZERO);
+        }
+        let (mut at, mut column) = (inside.start + 1, 0);
+        gather::<V>(
             image,
             self.height * self.width,
             count,
             (first * self.width, last * self.width),
-            |_, lane| {
-                patch[at + column] = lane;
+            #[inline(always)]
+            |value| {
+                map(value).store(&mut patch[at + column]);
                 column += 1;
                 if column == self.width {
                     column = 0;
@@ -383,13 +437,10 @@ impl Grid {
     }
 }
 
-/// `A x A` values of `patch` from `at` on.
+/// Leaves a pixel as it is.
 #[inline(always)]
-fn square<const A: usize>(patch: &[Lane], at: usize, pitch: usize) -> [[Lane; A]; A] {
-    std::array::from_fn(|y| {
-        let row = &patch[at + y * pitch..][..A];
-        std::array::from_fn(|x| row[x])
-    })
+fn same<V: Vector>(value: V) -> V {
+    value
 }
 
 thread_local! {
@@ -407,29 +458,28 @@ fn with_scratch<R>(lanes: usize, f: impl FnOnce(&mut [Lane]) -> R) -> R {
     result
 }
 
-/// `y = conv(x, weight) + bias`; `x` and the result row-major.
-pub(crate) fn forward(
-    x: &[f32],
-    weights: &Weights,
-    bias: Option<&[f32]>,
-    shape: Shape,
-) -> Vec<f32> {
+/// `y = conv(x, weight)` with what is `around` it; `x` and the result row-major.
+pub(crate) fn forward(x: &[f32], weights: &Weights, around: Around<'_>, shape: Shape) -> Vec<f32> {
     assert_eq!(
         (weights.channels_in, weights.channels_out),
         (shape.channels_in, shape.channels_out)
     );
     match weights.tile {
-        Tile::Two => forward_by::<2, 4>(x, weights, bias, shape),
-        Tile::Four => forward_by::<4, 6>(x, weights, bias, shape),
+        Tile::Two => forward_by::<2, 4>(x, weights, around, shape),
+        Tile::Four => forward_by::<4, 6>(x, weights, around, shape),
     }
 }
 
 fn forward_by<const M: usize, const A: usize>(
     x: &[f32],
     weights: &Weights,
-    bias: Option<&[f32]>,
+    around: Around<'_>,
     shape: Shape,
-) -> Vec<f32> {
+) -> Vec<f32>
+where
+    ToTaps: Transform<A, A>,
+    FromTaps: Transform<A, M>,
+{
     let grid = Grid::new(&shape, M);
     let pixels = shape.height * shape.width;
     let groups_in = shape.channels_in.div_ceil(LANES);
@@ -447,42 +497,24 @@ fn forward_by<const M: usize, const A: usize>(
     let span_rows = unit_rows.min(grid.rows);
     let patch = grid.patch(span_rows);
 
+    let affines = around.before.map(|before| before.affines(x));
     let mut y = Vec::<f32>::with_capacity(shape.batch * shape.channels_out * pixels);
     let out = Shared(y.as_mut_ptr());
     let work = |unit: usize| {
-        let (from, to) = (unit * unit_rows, ((unit + 1) * unit_rows).min(rows));
-        let count = (to - from) * grid.columns;
+        let rows = (unit * unit_rows, ((unit + 1) * unit_rows).min(rows));
+        let count = (rows.1 - rows.0) * grid.columns;
         with_scratch(A * A * (tap_in + tap_out) + patch, |scratch| {
             let (transformed, scratch) = scratch.split_at_mut(A * A * tap_in);
             let (products, patch) = scratch.split_at_mut(A * A * tap_out);
-            vectorised(
-                #[inline(always)]
-                || {
-                    for span in grid.spans(from, to) {
-                        let image = &x[span.image * shape.channels_in * pixels..];
-                        for group in 0..groups_in {
-                            let planes = &image[group * LANES * pixels..];
-                            let present = (shape.channels_in - group * LANES).min(LANES);
-                            grid.read(planes, present, span, patch);
-                            let mut tile = span.first;
-                            for row in 0..span.to - span.from {
-                                for column in 0..grid.columns {
-                                    let at = row * M * grid.patch_width() + column * M;
-                                    let values = square::<A>(patch, at, grid.patch_width());
-                                    let taps = both(&values, to_taps::<A>);
-                                    let to = tile * groups_in + group;
-                                    for (i, taps) in taps.iter().enumerate() {
-                                        for (j, value) in taps.iter().enumerate() {
-                                            transformed[(i * A + j) * tap_in + to] = *value;
-                                        }
-                                    }
-                                    tile += 1;
-                                }
-                            }
-                        }
-                    }
-                },
-            );
+            widest(TransformTiles::<M, A> {
+                x,
+                before: affines.as_ref(),
+                shape: &shape,
+                grid,
+                rows,
+                patch: &mut *patch,
+                transformed: &mut *transformed,
+            });
             multiply(
                 &weights.values,
                 transformed,
@@ -491,68 +523,169 @@ fn forward_by<const M: usize, const A: usize>(
                 &shape,
                 (tap_in, tap_out),
             );
-            vectorised(
-                #[inline(always)]
-                || {
-                    let pitch = grid.columns * M;
-                    for span in grid.spans(from, to) {
-                        for group in 0..groups_out {
-                            let present = (shape.channels_out - group * LANES).min(LANES);
-                            let mut offset = Lane::ZERO;
-                            if let Some(bias) = bias {
-                                offset.0[..present]
-                                    .copy_from_slice(&bias[group * LANES..][..present]);
-                            }
-                            let mut tile = span.first;
-                            for row in 0..span.to - span.from {
-                                for column in 0..grid.columns {
-                                    let from = tile * groups_out + group;
-                                    let taps: [[Lane; A]; A] = std::array::from_fn(|i| {
-                                        std::array::from_fn(|j| {
-                                            products[(i * A + j) * tap_out + from]
-                                        })
-                                    });
-                                    let values = both(&taps, from_taps::<M, A>);
-                                    let at = row * M * pitch + column * M;
-                                    for (i, values) in values.iter().enumerate() {
-                                        for (j, value) in values.iter().enumerate() {
-                                            patch[at + i * pitch + j] = *value + offset;
-                                        }
-                                    }
-                                    tile += 1;
-                                }
-                            }
-                            let top = span.from * M;
-                            let bottom = (span.to * M).min(shape.height);
-                            let first = (span.image * shape.channels_out + group * LANES) * pixels;
-                            let (mut at, mut column) = (0, 0);
-                            scatter(
-                                present,
-                                (top * shape.width, bottom * shape.width),
-                                |_| {
-                                    let lane = patch[at + column];
-                                    column += 1;
-                                    if column == shape.width {
-                                        column = 0;
-                                        at += pitch;
-                                    }
-                                    lane
-                                },
-                                // SAFETY: inside the plane of this image and channel; no other unit has these rows.
-                                |plane, p, values| unsafe {
-                                    out.copy(first + plane * pixels + p, values)
-                                },
-                            );
-                        }
-                    }
-                },
-            );
+            widest(TransformBack::<M, A> {
+                products,
+                around,
+                shape: &shape,
+                grid,
+                rows,
+                patch,
+                out: &out,
+            });
         });
     };
     (0..rows.div_ceil(unit_rows)).into_par_iter().for_each(work);
     // SAFETY: the units cover every row of every plane of every image, and each wrote all of its values.
     unsafe { y.set_len(shape.batch * shape.channels_out * pixels) };
     y
+}
+
+/// The tiles of a unit, transformed: `[tap][tile][group of channels]`, a lane more than that from tap to tap.
+struct TransformTiles<'a, const M: usize, const A: usize> {
+    x: &'a [f32],
+    /// `silu(x * a + b)` on the way in, `[batch, in]` each.
+    before: Option<&'a (Vec<f32>, Vec<f32>)>,
+    shape: &'a Shape,
+    grid: Grid,
+    /// The unit's rows of tiles, from and to.
+    rows: (usize, usize),
+    patch: &'a mut [Lane],
+    transformed: &'a mut [Lane],
+}
+
+impl<const M: usize, const A: usize> Kernel for TransformTiles<'_, M, A>
+where
+    ToTaps: Transform<A, A>,
+{
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (grid, shape) = (self.grid, self.shape);
+        let pixels = shape.height * shape.width;
+        let groups = shape.channels_in.div_ceil(LANES);
+        let tap = self.transformed.len() / (A * A);
+        let pitch = grid.patch_width();
+        for span in grid.spans(self.rows.0, self.rows.1) {
+            let image = &self.x[span.image * shape.channels_in * pixels..];
+            for group in 0..groups {
+                let planes = &image[group * LANES * pixels..];
+                let present = (shape.channels_in - group * LANES).min(LANES);
+                let own = span.image * shape.channels_in + group * LANES..;
+                match self.before {
+                    Some((a, b)) => {
+                        let (a, b) = (&a[own.clone()][..present], &b[own][..present]);
+                        let (a, b) = (V::read(a), V::read(b));
+                        grid.read::<V>(
+                            planes,
+                            present,
+                            span,
+                            self.patch,
+                            #[inline(always)]
+                            |x| x.affine_silu(a, b),
+                        );
+                    }
+                    None => grid.read::<V>(planes, present, span, self.patch, same),
+                }
+                let mut tile = span.first;
+                for row in 0..span.to - span.from {
+                    for column in 0..grid.columns {
+                        let square = &self.patch[(row * pitch + column) * M..];
+                        let square = &square[..(A - 1) * pitch + A];
+                        let to = tile * groups + group;
+                        both::<ToTaps, V, A, A>(
+                            #[inline(always)]
+                            |i, j| V::load(&square[i * pitch + j]),
+                            #[inline(always)]
+                            |i, j, value| {
+                                value.store(&mut self.transformed[(i * A + j) * tap + to])
+                            },
+                        );
+                        tile += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The way back: the products of a unit, laid out as its tiles are, to pixels.
+struct TransformBack<'a, const M: usize, const A: usize> {
+    products: &'a [Lane],
+    around: Around<'a>,
+    shape: &'a Shape,
+    grid: Grid,
+    /// The unit's rows of tiles, from and to.
+    rows: (usize, usize),
+    patch: &'a mut [Lane],
+    out: &'a Shared<f32>,
+}
+
+impl<const M: usize, const A: usize> Kernel for TransformBack<'_, M, A>
+where
+    FromTaps: Transform<A, M>,
+{
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (grid, shape, around) = (self.grid, self.shape, self.around);
+        let pixels = shape.height * shape.width;
+        let groups = shape.channels_out.div_ceil(LANES);
+        let tap = self.products.len() / (A * A);
+        let pitch = grid.columns * M;
+        for span in grid.spans(self.rows.0, self.rows.1) {
+            for group in 0..groups {
+                let present = (shape.channels_out - group * LANES).min(LANES);
+                let own = |values: Option<&[f32]>, image: usize| match values {
+                    Some(values) => {
+                        V::read(&values[image * shape.channels_out + group * LANES..][..present])
+                    }
+                    None => V::zero(),
+                };
+                let (bias, offset) = (own(around.bias, 0), own(around.offset, span.image));
+                let mut tile = span.first;
+                for row in 0..span.to - span.from {
+                    for column in 0..grid.columns {
+                        let from = tile * groups + group;
+                        let square = &mut self.patch[(row * pitch + column) * M..];
+                        let square = &mut square[..(M - 1) * pitch + M];
+                        both::<FromTaps, V, A, M>(
+                            #[inline(always)]
+                            |i, j| V::load(&self.products[(i * A + j) * tap + from]),
+                            #[inline(always)]
+                            |i, j, value| (value + bias + offset).store(&mut square[i * pitch + j]),
+                        );
+                        tile += 1;
+                    }
+                }
+                let top = span.from * M;
+                let bottom = (span.to * M).min(shape.height);
+                let first = (span.image * shape.channels_out + group * LANES) * pixels;
+                let (mut at, mut column) = (0, 0);
+                scatter::<V>(
+                    present,
+                    (top * shape.width, bottom * shape.width),
+                    #[inline(always)]
+                    || {
+                        let value = V::load(&self.patch[at + column]);
+                        column += 1;
+                        if column == shape.width {
+                            column = 0;
+                            at += pitch;
+                        }
+                        value
+                    },
+                    #[inline(always)]
+                    |plane, p, values, count| {
+                        let at = first + plane * pixels + p;
+                        let values = match around.residual {
+                            Some(residual) => values + V::read(&residual[at..at + count]),
+                            None => values,
+                        };
+                        // SAFETY: inside the plane of this image and channel; no other unit has these rows.
+                        unsafe { self.out.write_values(at, values, count) }
+                    },
+                );
+            }
+        }
+    }
 }
 
 /// The products of all taps of one unit: `products[tap][tile][out] = sum over in of weights * transformed`.
@@ -591,7 +724,6 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
     const A: usize = 6;
     const TAPS: usize = A * A;
     let grid = Grid::new(&shape, M);
-    let pixels = shape.height * shape.width;
     let groups_in = shape.channels_in.div_ceil(LANES);
     let groups_out = shape.channels_out.div_ceil(LANES);
     let rows = shape.batch * grid.rows;
@@ -614,7 +746,6 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
             Shared(gradients.as_mut_ptr()),
         );
         (start..end).into_par_iter().for_each(|row| {
-            let (to_x, to_dy) = (&to_x, &to_dy);
             let span = Span {
                 image: row / grid.rows,
                 from: row % grid.rows,
@@ -622,44 +753,17 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
                 first: (row - start) * grid.columns,
             };
             with_scratch(patch, |patch| {
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        let pitch = grid.patch_width();
-                        for group in 0..groups_in {
-                            let from = (span.image * shape.channels_in + group * LANES) * pixels;
-                            let present = (shape.channels_in - group * LANES).min(LANES);
-                            grid.read(&x[from..], present, span, patch);
-                            for column in 0..grid.columns {
-                                let taps =
-                                    both(&square::<A>(patch, column * M, pitch), to_taps::<A>);
-                                let at = (span.first + column) * groups_in + group;
-                                for (i, taps) in taps.iter().enumerate() {
-                                    for (j, value) in taps.iter().enumerate() {
-                                        // SAFETY: the places of this row's tiles are its own.
-                                        unsafe { to_x.write((i * A + j) * tap_in + at, *value) }
-                                    }
-                                }
-                            }
-                        }
-                        for group in 0..groups_out {
-                            let from = (span.image * shape.channels_out + group * LANES) * pixels;
-                            let present = (shape.channels_out - group * LANES).min(LANES);
-                            grid.read(&dy[from..], present, span, patch);
-                            for column in 0..grid.columns {
-                                let inside = square::<M>(patch, pitch + 1 + column * M, pitch);
-                                let taps = both(&inside, gradient_to_taps);
-                                let at = (span.first + column) * groups_out + group;
-                                for (i, taps) in taps.iter().enumerate() {
-                                    for (j, value) in taps.iter().enumerate() {
-                                        // SAFETY: as above.
-                                        unsafe { to_dy.write((i * A + j) * tap_out + at, *value) }
-                                    }
-                                }
-                            }
-                        }
-                    },
-                );
+                widest(TransformRow {
+                    x,
+                    dy,
+                    shape: &shape,
+                    grid,
+                    span,
+                    patch,
+                    taps: (tap_in, tap_out),
+                    to_x: &to_x,
+                    to_dy: &to_dy,
+                });
             });
         });
         sums.par_chunks_exact_mut(tap_sums)
@@ -682,33 +786,124 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
     dw.par_chunks_mut(LANES * shape.channels_in * 9)
         .enumerate()
         .for_each(|(group, dw)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    let mut filters = vec![Lane::ZERO; shape.channels_in * 9];
-                    for i in 0..shape.channels_in {
-                        let taps: [[Lane; A]; A] = std::array::from_fn(|y| {
-                            std::array::from_fn(|x| {
-                                sums[(y * A + x) * tap_sums + i * groups_out + group]
-                            })
-                        });
-                        for (y, row) in both(&taps, weight_from_taps).iter().enumerate() {
-                            for (x, value) in row.iter().enumerate() {
-                                filters[i * 9 + 3 * y + x] = *value;
-                            }
-                        }
-                    }
-                    let depth = shape.channels_in * 9;
-                    scatter(
-                        dw.len() / depth,
-                        (0, depth),
-                        |k| filters[k],
-                        |o, k, values| {
-                            dw[o * depth + k..][..values.len()].copy_from_slice(values);
-                        },
-                    );
-                },
-            );
+            widest(TransformSums {
+                sums: &sums,
+                shape: &shape,
+                group,
+                dw,
+            });
         });
     dw
+}
+
+/// One row of tiles of an image and its gradient, for the weight gradient.
+struct TransformRow<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    shape: &'a Shape,
+    grid: Grid,
+    span: Span,
+    patch: &'a mut [Lane],
+    /// Lanes from one tap to the next, of x and dy.
+    taps: (usize, usize),
+    to_x: &'a Shared<Lane>,
+    to_dy: &'a Shared<Lane>,
+}
+
+impl Kernel for TransformRow<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        const M: usize = 4;
+        const A: usize = 6;
+        let (grid, span, shape) = (self.grid, self.span, self.shape);
+        let pixels = shape.height * shape.width;
+        let (groups_in, groups_out) = (
+            shape.channels_in.div_ceil(LANES),
+            shape.channels_out.div_ceil(LANES),
+        );
+        let pitch = grid.patch_width();
+        for group in 0..groups_in {
+            let from = (span.image * shape.channels_in + group * LANES) * pixels;
+            let present = (shape.channels_in - group * LANES).min(LANES);
+            grid.read::<V>(&self.x[from..], present, span, self.patch, same);
+            for column in 0..grid.columns {
+                let square = &self.patch[column * M..][..(A - 1) * pitch + A];
+                let at = (span.first + column) * groups_in + group;
+                both::<ToTaps, V, A, A>(
+                    #[inline(always)]
+                    |i, j| V::load(&square[i * pitch + j]),
+                    #[inline(always)]
+                    |i, j, value| {
+                        let mut lane = Lane::ZERO;
+                        value.store(&mut lane);
+                        // SAFETY: the places of this row's tiles are its own.
+                        unsafe { self.to_x.write((i * A + j) * self.taps.0 + at, lane) }
+                    },
+                );
+            }
+        }
+        for group in 0..groups_out {
+            let from = (span.image * shape.channels_out + group * LANES) * pixels;
+            let present = (shape.channels_out - group * LANES).min(LANES);
+            grid.read::<V>(&self.dy[from..], present, span, self.patch, same);
+            for column in 0..grid.columns {
+                let square = &self.patch[pitch + 1 + column * M..][..(M - 1) * pitch + M];
+                let at = (span.first + column) * groups_out + group;
+                both::<GradientToTaps, V, M, A>(
+                    #[inline(always)]
+                    |i, j| V::load(&square[i * pitch + j]),
+                    #[inline(always)]
+                    |i, j, value| {
+                        let mut lane = Lane::ZERO;
+                        value.store(&mut lane);
+                        // SAFETY: as above.
+                        unsafe { self.to_dy.write((i * A + j) * self.taps.1 + at, lane) }
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// The weight gradient of one group of output channels, back from its taps.
+struct TransformSums<'a> {
+    sums: &'a [Lane],
+    shape: &'a Shape,
+    group: usize,
+    dw: &'a mut [f32],
+}
+
+impl Kernel for TransformSums<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        const A: usize = 6;
+        let (group, groups) = (self.group, self.shape.channels_out.div_ceil(LANES));
+        let tap = self.sums.len() / (A * A);
+        let depth = self.shape.channels_in * 9;
+        let mut filters = vec![Lane::ZERO; depth];
+        for (i, filter) in filters.chunks_exact_mut(9).enumerate() {
+            both::<WeightFromTaps, V, A, 3>(
+                #[inline(always)]
+                |y, x| V::load(&self.sums[(y * A + x) * tap + i * groups + group]),
+                #[inline(always)]
+                |y, x, value| value.store(&mut filter[3 * y + x]),
+            );
+        }
+        let mut next = 0;
+        scatter::<V>(
+            self.dw.len() / depth,
+            (0, depth),
+            #[inline(always)]
+            || {
+                next += 1;
+                V::load(&filters[next - 1])
+            },
+            #[inline(always)]
+            |o, k, values, count| {
+                let to = &mut self.dw[o * depth + k..][..count];
+                // SAFETY: the slice has `count` values.
+                unsafe { values.write(to.as_mut_ptr(), count) }
+            },
+        );
+    }
 }

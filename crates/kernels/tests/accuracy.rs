@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{error, numbers};
-use diffguard_kernels::{Instructions, conv3x3, limit_instructions, norm_silu};
+use diffguard_kernels::{Instructions, Norm, conv3x3, limit_instructions, norm_silu};
 
 struct Case {
     batch: usize,
@@ -113,10 +113,12 @@ fn every_set_of_instructions_computes_the_same() {
         let shift = TensorData::new(numbers(16, 5), [2, 8]);
         norm_silu(
             Tensor::from_data(x, &device),
-            Tensor::from_data(scale, &device),
-            Tensor::from_data(shift, &device),
-            4,
-            1e-5,
+            Norm {
+                scale: Tensor::from_data(scale, &device),
+                shift: Tensor::from_data(shift, &device),
+                groups: 4,
+                epsilon: 1e-5,
+            },
         )
         .into_data()
         .try_to_vec()

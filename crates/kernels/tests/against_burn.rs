@@ -7,7 +7,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use common::with_gradients;
-use diffguard_kernels::{conv3x3, norm_silu};
+use diffguard_kernels::{Norm, conv3x3, group_norm, norm_silu, norm_silu_conv3x3, with_bf16};
 
 fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
@@ -143,10 +143,12 @@ fn normalisation_and_silu() {
         let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
             norm_silu(
                 x,
-                scale.reshape([batch, channels]),
-                shift.reshape([batch, channels]),
-                groups,
-                1e-5,
+                Norm {
+                    scale: scale.reshape([batch, channels]),
+                    shift: shift.reshape([batch, channels]),
+                    groups,
+                    epsilon: 1e-5,
+                },
             )
         });
         let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
@@ -187,5 +189,93 @@ fn a_row_does_not_depend_on_its_batch() {
             let allowed = if channels_in < 16 { 1e-6 } else { 0.0 };
             assert!(worst <= allowed, "{channels_in} channels: {worst:e}");
         }
+    }
+}
+
+/// The fused convolution takes the same sums in the same order as its parts.
+#[test]
+fn a_convolution_that_normalises_is_its_parts() {
+    let device = Device::flex();
+    device.seed(7);
+    for (batch, channels_in, channels_out, groups, height, width) in [
+        (3, 32, 48, 8, 14, 14),
+        (2, 40, 20, 4, 9, 14),
+        (5, 64, 32, 32, 4, 4),
+        (2, 36, 33, 6, 33, 31),
+        (2, 8, 6, 2, 5, 7),
+        (1, 64, 64, 32, 1, 2),
+    ] {
+        let leaves = [
+            normal([batch, channels_in, height, width], &device) * 2.0 + 0.5,
+            normal([batch, channels_in, 1, 1], &device),
+            normal([batch, channels_in, 1, 1], &device),
+            normal([channels_out, channels_in, 3, 3], &device),
+            normal([1, channels_out, 1, 1], &device),
+            normal([batch, channels_out, 1, 1], &device),
+            normal([batch, channels_out, height, width], &device),
+        ];
+        let weighting = normal([batch, channels_out, height, width], &device);
+        let norm = |scale: Tensor<4>, shift: Tensor<4>| Norm {
+            scale: scale.reshape([batch, channels_in]),
+            shift: shift.reshape([batch, channels_in]),
+            groups,
+            epsilon: 1e-5,
+        };
+        let whole = |[x, scale, shift, weight, bias, offset, residual]: [Tensor<4>; 7]| {
+            let offset = Some(offset.reshape([batch, channels_out]));
+            let bias = bias.flatten(0, 3);
+            norm_silu_conv3x3(x, norm(scale, shift), weight, bias, offset, Some(residual))
+        };
+        let parts = |[x, scale, shift, weight, bias, offset, residual]: [Tensor<4>; 7]| {
+            let h = norm_silu(x, norm(scale, shift));
+            conv3x3(h, weight, bias.flatten(0, 3)) + offset + residual
+        };
+        let case = format!("{batch}x{channels_in}x{height}x{width}");
+        assert_eq!(
+            deviation(whole(leaves.clone()), parts(leaves.clone())),
+            0.0,
+            "{case}"
+        );
+        let (ours, theirs) = with_bf16(|| (whole(leaves.clone()), parts(leaves.clone())));
+        assert_eq!(deviation(ours, theirs), 0.0, "{case}, bf16");
+
+        let ours = with_gradients(leaves.clone(), &weighting, whole);
+        let theirs = with_gradients(leaves, &weighting, parts);
+        for (i, (ours, theirs)) in ours.into_iter().zip(theirs).enumerate() {
+            assert_eq!(deviation(ours, theirs), 0.0, "{case}, value {i}");
+        }
+    }
+}
+
+#[test]
+fn normalisation_alone() {
+    let device = Device::flex();
+    device.seed(8);
+    let [batch, channels, groups, height, width] = [3, 12, 4, 5, 7];
+    let leaves = [
+        normal([batch, channels, height, width], &device) * 2.0 + 0.5,
+        normal([batch, channels, 1, 1], &device),
+        normal([batch, channels, 1, 1], &device),
+    ];
+    let weighting = normal([batch, channels, height, width], &device);
+    let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
+        let norm = Norm {
+            scale: scale.reshape([batch, channels]),
+            shift: shift.reshape([batch, channels]),
+            groups,
+            epsilon: 1e-5,
+        };
+        group_norm(x, norm)
+    });
+    let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
+        let flat: Tensor<3> = x.reshape([batch as i32, groups as i32, -1]);
+        let centred = flat.clone() - flat.mean_dim(2);
+        let variance = centred.clone().square().mean_dim(2);
+        let xhat = (centred / (variance + 1e-5).sqrt()).reshape([batch, channels, height, width]);
+        xhat * scale + shift
+    });
+    for (i, (ours, theirs)) in ours.into_iter().zip(theirs).enumerate() {
+        let worst = deviation(ours, theirs);
+        assert!(worst < 1e-4, "value {i}: {worst:e}");
     }
 }

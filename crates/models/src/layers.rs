@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::{conv2d, conv3x3, norm_silu};
+use diffguard_kernels::{Norm, conv2d, conv3x3, norm_silu_conv3x3};
 
 /// A 3x3 convolution with stride 1 and padding 1, which keeps the image's size.
 #[derive(Module, Debug)]
@@ -44,6 +44,19 @@ impl Conv3x3 {
     /// `[batch, in, h, w]` -> `[batch, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         conv3x3(x, self.weight.val(), self.bias.val())
+    }
+
+    /// `forward(silu(norm(x)))`, plus `offset` `[batch, out]` at every pixel and `residual` `[batch, out, h, w]`, where
+    /// they are given: one pass over memory.
+    pub fn forward_normed(
+        &self,
+        x: Tensor<4>,
+        norm: Norm,
+        offset: Option<Tensor<2>>,
+        residual: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        norm_silu_conv3x3(x, norm, weight, bias, offset, residual)
     }
 }
 
@@ -111,7 +124,8 @@ pub fn linear_parameters(linear: &Linear) -> (Tensor<2>, Tensor<1>) {
     (weight.transpose(), bias)
 }
 
-/// GroupNorm (epsilon 1e-5) whose following SiLU belongs to it: the pair is where a U-Net spends its memory traffic.
+/// The parameters of a GroupNorm (epsilon 1e-5) that a convolution applies as it reads, SiLU included
+/// ([`Conv3x3::forward_normed`]).
 #[derive(Module, Debug)]
 pub struct NormSilu {
     gamma: Param<Tensor<1>>,
@@ -131,20 +145,57 @@ impl NormSilu {
         }
     }
 
-    /// `silu(norm(x))`, `x`: `[batch, channel, height, width]`.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, _, _] = x.dims();
-        let scale = self.gamma.val().unsqueeze::<2>().expand([batch, channels]);
-        let shift = self.beta.val().unsqueeze::<2>().expand([batch, channels]);
-        norm_silu(x, scale, shift, self.groups, Self::EPSILON)
+    /// The norm of a batch.
+    pub fn plain(&self, batch: usize) -> Norm {
+        plain_norm(
+            self.gamma.val(),
+            self.beta.val(),
+            self.groups,
+            Self::EPSILON,
+            batch,
+        )
     }
 
-    /// `silu(norm(x) * (1 + scale) + shift)`; `scale`, `shift`: `[batch, channel]`.
-    pub fn forward_modulated(&self, x: Tensor<4>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<4> {
-        let factor = scale + 1.0;
-        let shift = self.beta.val().unsqueeze::<2>() * factor.clone() + shift;
-        let scale = self.gamma.val().unsqueeze::<2>() * factor;
-        norm_silu(x, scale, shift, self.groups, Self::EPSILON)
+    /// `norm(x) * (1 + scale) + shift`; `scale`, `shift`: `[batch, channel]`.
+    pub fn modulated(&self, scale: Tensor<2>, shift: Tensor<2>) -> Norm {
+        let parameters = (self.gamma.val(), self.beta.val());
+        modulated_norm(parameters, (scale, shift), self.groups, Self::EPSILON)
+    }
+}
+
+/// A norm with the same `gamma` and `beta`, `[channel]`, for each image of a batch.
+pub fn plain_norm(
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    groups: usize,
+    epsilon: f64,
+    batch: usize,
+) -> Norm {
+    let row = |values: Tensor<1>| {
+        let channels = values.dims()[0];
+        values.unsqueeze::<2>().expand([batch, channels])
+    };
+    Norm {
+        scale: row(gamma),
+        shift: row(beta),
+        groups,
+        epsilon,
+    }
+}
+
+/// `norm(x) * (1 + scale) + shift` as one norm; gamma and beta `[channel]`, `scale` and `shift` `[batch, channel]`.
+pub fn modulated_norm(
+    (gamma, beta): (Tensor<1>, Tensor<1>),
+    (scale, shift): (Tensor<2>, Tensor<2>),
+    groups: usize,
+    epsilon: f64,
+) -> Norm {
+    let factor = scale + 1.0;
+    Norm {
+        shift: beta.unsqueeze::<2>() * factor.clone() + shift,
+        scale: gamma.unsqueeze::<2>() * factor,
+        groups,
+        epsilon,
     }
 }
 

@@ -240,7 +240,8 @@ impl QuickUnet {
             let skip = skips.pop().expect("as many skips as blocks");
             h = block.forward(Tensor::cat(vec![h, skip], 1), embedding.clone());
         }
-        depth_to_space(self.out.forward(self.out_norm.forward(h)), self.patch)
+        let norm = self.out_norm.plain(h.dims()[0]);
+        depth_to_space(self.out.forward_normed(h, norm, None, None), self.patch)
     }
 }
 
@@ -318,13 +319,13 @@ impl ResBlock {
             .split(self.channels_out, 1)
             .try_into()
             .expect("the projection has 2 * channels_out columns");
-        let h = self.conv1.forward(self.norm1.forward(x.clone()));
-        let h = self
-            .conv2
-            .forward(self.norm2.forward_modulated(h, scale, shift));
-        match &self.skip {
-            Some(skip) => skip.forward(x) + h,
-            None => x + h,
-        }
+        let norm = self.norm1.plain(x.dims()[0]);
+        let h = self.conv1.forward_normed(x.clone(), norm, None, None);
+        let residual = match &self.skip {
+            Some(skip) => skip.forward(x),
+            None => x,
+        };
+        let norm = self.norm2.modulated(scale, shift);
+        self.conv2.forward_normed(h, norm, None, Some(residual))
     }
 }

@@ -251,7 +251,8 @@ impl DdimUnet {
                 Tensor::cat(vec![h, skip], 1)
             });
         }
-        self.conv_out.forward(self.norm_out.forward_silu(h))
+        let norm = self.norm_out.plain(h.dims()[0]);
+        self.conv_out.forward_normed(h, norm, None, None)
     }
 
     fn trace(&self, side: usize, trace: &mut Trace) {

@@ -248,7 +248,8 @@ impl Encoder {
             h = level.forward(h, None, |_| ());
         }
         let h = self.mid.forward(h, None);
-        self.conv_out.forward(self.norm_out.forward_silu(h))
+        let norm = self.norm_out.plain(h.dims()[0]);
+        self.conv_out.forward_normed(h, norm, None, None)
     }
 }
 
@@ -258,7 +259,8 @@ impl Decoder {
         for level in self.up.iter().rev() {
             h = level.forward(h, None, |h| h);
         }
-        self.conv_out.forward(self.norm_out.forward_silu(h))
+        let norm = self.norm_out.plain(h.dims()[0]);
+        self.conv_out.forward_normed(h, norm, None, None)
     }
 }
 

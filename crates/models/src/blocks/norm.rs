@@ -3,9 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::module::layer_norm;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::norm_silu;
+use diffguard_kernels::{Norm, group_norm, norm_silu};
 
 use super::{GROUPS, ones, zeros};
+use crate::layers::{modulated_norm, plain_norm};
 
 /// Normalisation in 32 groups of channels.
 #[derive(Module, Debug)]
@@ -29,35 +30,26 @@ impl GroupNorm {
 
     /// Normalised `x` `[batch, channel, token]`.
     pub fn forward_tokens(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, channels, tokens] = x.dims();
-        let grouped = x.reshape([batch, GROUPS, channels / GROUPS * tokens]);
-        let centred = grouped.clone() - grouped.mean_dim(2);
-        let variance = centred.clone().square().mean_dim(2);
-        let normal = centred / (variance + self.epsilon).sqrt();
-        let column = |values: Tensor<1>| values.reshape([1, channels, 1]);
-        normal.reshape([batch, channels, tokens]) * column(self.weight.val())
-            + column(self.bias.val())
+        let norm = self.plain(x.dims()[0]);
+        group_norm(x.unsqueeze_dim(2), norm).squeeze_dim(2)
     }
 
     /// `silu(norm(x))`, `x`: `[batch, channel, height, width]`.
     pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, _, _] = x.dims();
-        let row = |values: Tensor<1>| values.unsqueeze::<2>().expand([batch, channels]);
-        let (gain, offset) = (row(self.weight.val()), row(self.bias.val()));
-        norm_silu(x, gain, offset, GROUPS, self.epsilon)
+        let norm = self.plain(x.dims()[0]);
+        norm_silu(x, norm)
     }
 
-    /// `silu(norm(x) * (1 + scale) + shift)`; `scale`, `shift`: `[batch, channel]`.
-    pub fn forward_silu_modulated(
-        &self,
-        x: Tensor<4>,
-        scale: Tensor<2>,
-        shift: Tensor<2>,
-    ) -> Tensor<4> {
-        let factor = scale + 1.0;
-        let offset = self.bias.val().unsqueeze::<2>() * factor.clone() + shift;
-        let gain = self.weight.val().unsqueeze::<2>() * factor;
-        norm_silu(x, gain, offset, GROUPS, self.epsilon)
+    /// The norm of a batch, for a convolution that applies it.
+    pub fn plain(&self, batch: usize) -> Norm {
+        let (gamma, beta) = (self.weight.val(), self.bias.val());
+        plain_norm(gamma, beta, GROUPS, self.epsilon, batch)
+    }
+
+    /// `norm(x) * (1 + scale) + shift`; `scale`, `shift`: `[batch, channel]`.
+    pub fn modulated(&self, scale: Tensor<2>, shift: Tensor<2>) -> Norm {
+        let parameters = (self.weight.val(), self.bias.val());
+        modulated_norm(parameters, (scale, shift), GROUPS, self.epsilon)
     }
 }
 

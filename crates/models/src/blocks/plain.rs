@@ -48,18 +48,19 @@ impl ResnetBlock {
 
     /// `x`: `[batch, in, h, w]`; `embedding`: `[batch, embedding]`, after its SiLU, where the block has a projection.
     pub fn forward(&self, x: Tensor<4>, embedding: Option<&Tensor<2>>) -> Tensor<4> {
-        let mut h = self.conv1.forward(self.norm1.forward_silu(x.clone()));
-        if let Some(projection) = &self.temb_proj {
+        let batch = x.dims()[0];
+        let projected = self.temb_proj.as_ref().map(|projection| {
             let embedding = embedding.expect("a conditioned block is given an embedding");
-            let projected = projection.forward(embedding.clone());
-            let [batch, channels] = projected.dims();
-            h = h + projected.reshape([batch, channels, 1, 1]);
-        }
-        let h = self.conv2.forward(self.norm2.forward_silu(h));
-        match &self.nin_shortcut {
-            Some(shortcut) => shortcut.forward(x) + h,
-            None => x + h,
-        }
+            projection.forward(embedding.clone())
+        });
+        let norm = self.norm1.plain(batch);
+        let h = self.conv1.forward_normed(x.clone(), norm, projected, None);
+        let residual = match &self.nin_shortcut {
+            Some(shortcut) => shortcut.forward(x),
+            None => x,
+        };
+        let norm = self.norm2.plain(batch);
+        self.conv2.forward_normed(h, norm, None, Some(residual))
     }
 
     /// Counts the work on an image of `side` x `side`; the channels of the output.

@@ -340,7 +340,8 @@ impl Trunk {
             let skip = skips.pop().expect("as many skips as output blocks");
             h = run(layers, Tensor::cat(vec![h, skip], 1), &embedding, context);
         }
-        self.last_conv.forward(self.last_norm.forward_silu(h))
+        let norm = self.last_norm.plain(h.dims()[0]);
+        self.last_conv.forward_normed(h, norm, None, None)
     }
 
     /// Input to output; arguments and panics as [`encode`](Self::encode).
@@ -539,24 +540,38 @@ impl ResBlock {
     /// `x`: `[batch, in, h, w]`; `embedding`: `[batch, embedding]`, after its SiLU.
     fn forward(&self, x: Tensor<4>, embedding: &Tensor<2>) -> Tensor<4> {
         let projected = self.projection.forward(embedding.clone());
-        let h = self.resample.apply(self.first_norm.forward_silu(x.clone()));
-        let h = self.first_conv.forward(h);
-        let h = if self.scale_shift {
+        let batch = x.dims()[0];
+        let offset = (!self.scale_shift).then(|| projected.clone());
+        let h = match self.resample {
+            Resample::Keep => {
+                let norm = self.first_norm.plain(batch);
+                self.first_conv
+                    .forward_normed(x.clone(), norm, offset, None)
+            }
+            resample => {
+                let h = resample.apply(self.first_norm.forward_silu(x.clone()));
+                let h = self.first_conv.forward(h);
+                match offset {
+                    Some(offset) => h + offset.unsqueeze_dims::<4>(&[2, 3]),
+                    None => h,
+                }
+            }
+        };
+        let x = self.resample.apply(x);
+        let residual = match &self.skip_connection {
+            Some(skip) => skip.forward(x),
+            None => x,
+        };
+        let norm = if self.scale_shift {
             let channels = h.dims()[1];
             let scale = projected.clone().narrow(1, 0, channels);
             let shift = projected.narrow(1, channels, channels);
-            self.second_norm.forward_silu_modulated(h, scale, shift)
+            self.second_norm.modulated(scale, shift)
         } else {
-            let [batch, channels] = projected.dims();
-            self.second_norm
-                .forward_silu(h + projected.reshape([batch, channels, 1, 1]))
+            self.second_norm.plain(batch)
         };
-        let h = self.second_conv.forward(h);
-        let x = self.resample.apply(x);
-        match &self.skip_connection {
-            Some(skip) => skip.forward(x) + h,
-            None => x + h,
-        }
+        self.second_conv
+            .forward_normed(h, norm, None, Some(residual))
     }
 
     fn trace(&self, at: &mut (usize, usize), trace: &mut Trace) {
