@@ -18,8 +18,8 @@ use crate::simd::vectorised;
 use crate::{
     amx::{BLOCK, DEPTH, ROWS, Tiles, available},
     conv3x3::Around,
-    lanes::{Kernel, Vector, widest},
-    simd::{Instructions, allowed, sigmoid},
+    lanes::{Kernel, LANES, Vector, widest},
+    simd::{Instructions, allowed},
 };
 #[cfg(target_arch = "x86_64")]
 use std::mem::MaybeUninit;
@@ -58,7 +58,7 @@ fn border(shape: &Shape) -> Option<usize> {
 
 /// The nearest bfloat16, ties to even, as its 16 bits.
 #[inline(always)]
-fn rounded_bits(value: f32) -> u32 {
+pub(crate) fn rounded_bits(value: f32) -> u32 {
     let bits = value.to_bits();
     let nearest = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
     // Rounding up would carry a NaN into the sign.
@@ -156,38 +156,6 @@ impl Layout {
         }
     }
 
-    /// Writes `map(channel, value)` of the image into `words`, whose border stays as it is.
-    #[inline(always)]
-    fn pack(&self, image: &[f32], words: &mut [u32], map: impl Fn(usize, f32) -> f32) {
-        let [height, width] = self.size;
-        let pixels = height * width;
-        let channels = image.len() / pixels;
-        for pair in 0..channels.div_ceil(2) {
-            let (c, d) = (2 * pair, 2 * pair + 1);
-            let even = &image[c * pixels..][..pixels];
-            let odd = image.get(d * pixels..(d + 1) * pixels);
-            let plane = &mut words[pair * self.row..][..self.row];
-            for y in 0..height {
-                let to = &mut plane[(y + self.border) * self.line + self.border..][..width];
-                let even = &even[y * width..][..width];
-                match odd {
-                    Some(odd) => {
-                        let values = even.iter().zip(&odd[y * width..][..width]);
-                        for (word, (even, odd)) in to.iter_mut().zip(values) {
-                            *word = rounded_bits(map(c, *even)) | rounded_bits(map(d, *odd)) << 16;
-                        }
-                    }
-                    // A channel that is not there is zero.
-                    None => {
-                        for (word, even) in to.iter_mut().zip(even) {
-                            *word = rounded_bits(map(c, *even));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// The start of every step in the words: a tap's offset, and 16 pairs of channels.
     fn offsets(&self, [kernel_height, kernel_width]: [usize; 2]) -> Vec<usize> {
         let mut offsets = Vec::new();
@@ -273,36 +241,15 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Sh
                 )
             },
             |(words, [a, b]), (n, (y, x))| {
-                match around.before {
-                    Some(before) => {
-                        before.affine(n, x, (a, b));
-                        vectorised(
-                            #[inline(always)]
-                            || {
-                                layout.pack(
-                                    x,
-                                    words,
-                                    #[inline(always)]
-                                    |c, x| {
-                                        let h = x * a[c] + b[c];
-                                        h * sigmoid(h)
-                                    },
-                                )
-                            },
-                        );
-                    }
-                    None => vectorised(
-                        #[inline(always)]
-                        || {
-                            layout.pack(
-                                x,
-                                words,
-                                #[inline(always)]
-                                |_, x| x,
-                            )
-                        },
-                    ),
+                if let Some(before) = around.before {
+                    before.affine(n, x, (a, b));
                 }
+                widest(Pack {
+                    layout: &layout,
+                    image: x,
+                    words,
+                    affine: around.before.map(|_| (a.as_slice(), b.as_slice())),
+                });
                 let tile_registers = Tiles::new().expect("only called where there are tiles");
                 let mut sums = [0f32; BLOCK * BLOCK];
                 for pair in tiles.chunks(2) {
@@ -339,6 +286,68 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Sh
     // SAFETY: the runs of the tiles cover every pixel, the blocks every channel, and each was written.
     unsafe { y.set_len(shape.batch * size) };
     y
+}
+
+/// Writes an image into words whose border stays as it is, as `silu(x * a + b)` where there is an affine map.
+#[cfg(target_arch = "x86_64")]
+struct Pack<'a> {
+    layout: &'a Layout,
+    image: &'a [f32],
+    words: &'a mut [u32],
+    /// `[channel]` each.
+    affine: Option<(&'a [f32], &'a [f32])>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Pack<'_> {
+    #[inline(always)]
+    fn each<V: Vector>(self, map: impl Fn(usize, V) -> V) {
+        let Layout {
+            border, line, row, ..
+        } = *self.layout;
+        let [height, width] = self.layout.size;
+        let pixels = height * width;
+        let channels = self.image.len() / pixels;
+        for (pair, plane) in self.words.chunks_exact_mut(row).enumerate() {
+            let (c, d) = (2 * pair, 2 * pair + 1);
+            if c >= channels {
+                break;
+            }
+            for y in 0..height {
+                for x in (0..width).step_by(LANES) {
+                    let (at, count) = (y * width + x, (width - x).min(LANES));
+                    let read = |c: usize| V::read(&self.image[c * pixels + at..][..count]);
+                    let low = map(c, read(c));
+                    // A channel that is not there is zero.
+                    let high = if d < channels {
+                        map(d, read(d))
+                    } else {
+                        V::zero()
+                    };
+                    let to = &mut plane[(y + border) * line + border + x..][..count];
+                    // SAFETY: the slice has `count` words, sixteen at most.
+                    unsafe { V::write_bf16(low, high, to.as_mut_ptr(), count) }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel for Pack<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        match self.affine {
+            Some((a, b)) => self.each::<V>(
+                #[inline(always)]
+                |c, x| x.affine_silu(V::splat(a[c]), V::splat(b[c])),
+            ),
+            None => self.each::<V>(
+                #[inline(always)]
+                |_, x| x,
+            ),
+        }
+    }
 }
 
 /// Writes the sums of a block of channels and two tiles to their pixels.

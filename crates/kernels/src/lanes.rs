@@ -2,6 +2,7 @@
 
 use std::ops::{Add, Mul, Sub};
 
+use crate::bf16::rounded_bits;
 use crate::simd::{sigmoid, vectorised};
 
 /// Channels a [`Lane`] holds.
@@ -45,6 +46,12 @@ pub(crate) trait Vector:
     /// # Safety
     /// `count` is sixteen at most, and so many values may be written there.
     unsafe fn write(self, to: *mut f32, count: usize);
+
+    /// Writes the first `count` words, each the nearest bfloat16 of `low` and, above it, that of `high`.
+    ///
+    /// # Safety
+    /// As for [`write`](Self::write).
+    unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize);
 
     /// Turns sixteen rows of sixteen values into sixteen columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
@@ -143,6 +150,15 @@ impl Vector for Lane {
         }
     }
 
+    #[inline(always)]
+    unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize) {
+        for (l, (low, high)) in low.0.into_iter().zip(high.0).enumerate().take(count) {
+            let word = rounded_bits(low) | rounded_bits(high) << 16;
+            // SAFETY: the caller's promise.
+            unsafe { to.add(l).write(word) }
+        }
+    }
+
     /// By four rounds of interleaving rows `i` and `i + 8`.
     #[inline(always)]
     fn transpose(mut rows: [Self; LANES]) -> [Self; LANES] {
@@ -212,6 +228,22 @@ mod avx512 {
         }
     }
 
+    impl Wide {
+        /// As [`crate::bf16::rounded_bits`], but in the upper half of each word; the lower one is to be cut off.
+        #[inline(always)]
+        fn rounded_bits(self) -> __m512i {
+            // SAFETY: see `Wide`.
+            unsafe {
+                let bits = _mm512_castps_si512(self.0);
+                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+                let nearest = _mm512_add_epi32(bits, half);
+                _mm512_mask_mov_epi32(nearest, nan, _mm512_set1_epi32(0x7fc0_0000))
+            }
+        }
+    }
+
     #[inline(always)]
     fn first(count: usize) -> __mmask16 {
         ((1u32 << count.min(LANES)) - 1) as __mmask16
@@ -260,6 +292,20 @@ mod avx512 {
                 match count {
                     LANES => _mm512_storeu_ps(to, self.0),
                     _ => _mm512_mask_storeu_ps(to, first(count), self.0),
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize) {
+            // SAFETY: the caller's promise; the mask keeps to `count`.
+            unsafe {
+                let low = _mm512_srli_epi32::<16>(low.rounded_bits());
+                let high = _mm512_and_si512(high.rounded_bits(), _mm512_set1_epi32(!0xffff));
+                let words = _mm512_or_si512(low, high);
+                match count {
+                    LANES => _mm512_storeu_si512(to.cast(), words),
+                    _ => _mm512_mask_storeu_epi32(to.cast(), first(count), words),
                 }
             }
         }

@@ -108,12 +108,14 @@ impl AttnBlock {
         let pixels = x.reshape([batch, channels, height * width]);
         let h = self.norm.forward_tokens(pixels.clone());
         let part = |conv: &Conv1x1| -> Tensor<4> {
-            let tokens = conv.forward_tokens(h.clone()).swap_dims(1, 2);
-            tokens.unsqueeze_dim(1)
+            // In this order nothing is copied: [batch, 1, token, channel] is a view.
+            conv.forward_tokens(h.clone())
+                .unsqueeze_dim::<4>(1)
+                .swap_dims(2, 3)
         };
         let h = attention(part(&self.q), part(&self.k), part(&self.v))
-            .squeeze_dim::<3>(1)
-            .swap_dims(1, 2);
+            .swap_dims(2, 3)
+            .squeeze_dim::<3>(1);
         (pixels + self.proj_out.forward_tokens(h)).reshape([batch, channels, height, width])
     }
 
