@@ -17,7 +17,7 @@ use crate::simd::vectorised;
 #[cfg(target_arch = "x86_64")]
 use crate::{
     amx::{BLOCK, DEPTH, ROWS, Tiles, available},
-    conv3x3::Around,
+    around::Around,
     lanes::{Kernel, LANES, Vector, widest},
     simd::{Instructions, allowed},
 };
@@ -268,16 +268,11 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Sh
                         widest(Store {
                             sums: &sums,
                             runs: halves.map(|(_, runs)| runs.as_slice()),
-                            planes: &mut y[first * pixels..],
+                            image: &mut *y,
+                            number: n,
                             pixels,
-                            channels: (channels_out - first).min(BLOCK),
-                            bias: around.bias.map(|bias| &bias[first..]),
-                            offset: around
-                                .offset
-                                .map(|offset| &offset[n * channels_out + first..]),
-                            residual: around
-                                .residual
-                                .map(|residual| &residual[n * size + first * pixels..]),
+                            channels: first..(first + BLOCK).min(channels_out),
+                            around: &around,
                         });
                     }
                 }
@@ -355,32 +350,30 @@ impl Kernel for Pack<'_> {
 struct Store<'a> {
     sums: &'a [f32; BLOCK * BLOCK],
     runs: [&'a [Run]; 2],
-    /// From the block's first channel on, as `residual`.
-    planes: &'a mut [MaybeUninit<f32>],
+    /// The result of image `number`.
+    image: &'a mut [MaybeUninit<f32>],
+    number: usize,
     pixels: usize,
-    channels: usize,
-    bias: Option<&'a [f32]>,
-    offset: Option<&'a [f32]>,
-    residual: Option<&'a [f32]>,
+    channels: std::ops::Range<usize>,
+    around: &'a Around<'a>,
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Kernel for Store<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let own = |values: Option<&[f32]>, c: usize| values.map_or(0.0, |values| values[c]);
-        for channel in 0..self.channels {
-            let bias = V::splat(own(self.bias, channel));
-            let offset = V::splat(own(self.offset, channel));
+        let (around, all) = (self.around, self.image.len() / self.pixels);
+        for (row, channel) in self.channels.enumerate() {
+            let [scale, bias, offset] = around.of_channel(self.number, channel, all);
+            let parameters = [V::splat(scale), V::splat(bias), V::splat(offset)];
             for (half, runs) in self.runs.into_iter().enumerate() {
                 for run in runs {
                     let at = channel * self.pixels + run.pixel;
-                    let sums = &self.sums[channel * BLOCK + half * ROWS + run.from..][..run.count];
-                    let mut values = V::read(sums) + bias + offset;
-                    if let Some(residual) = self.residual {
-                        values = values + V::read(&residual[at..][..run.count]);
-                    }
-                    let to = &mut self.planes[at..][..run.count];
+                    let sums = &self.sums[row * BLOCK + half * ROWS + run.from..][..run.count];
+                    let residual =
+                        around.residual_at(self.number * self.image.len() + at, run.count);
+                    let values = around.out(V::read(sums), parameters, residual);
+                    let to = &mut self.image[at..][..run.count];
                     // SAFETY: the slice has `count` values, sixteen at most.
                     unsafe { values.write(to.as_mut_ptr().cast(), run.count) }
                 }

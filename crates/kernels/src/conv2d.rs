@@ -3,10 +3,12 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use rayon::prelude::*;
 
-use crate::extension::KernelOps;
+use crate::around::Around;
+use crate::extension::{KernelOps, Maybe};
 use crate::is_flex;
 use crate::matmul::matmul;
 use crate::norm_silu::chunked_sum;
@@ -40,6 +42,46 @@ pub fn conv2d(
         stride,
         padding,
     ))
+}
+
+/// `relu(scale * conv(x, weight) + shift + residual)`: a convolution, the batch norm behind it with its statistics held, a
+/// shortcut where there is one, and a ReLU where it is `activated`. Gradients are those of `x` and `residual` alone.
+///
+/// - `x`: `[batch, in, height, width]`, `weight`: `[out, in, kernel height, kernel width]`;
+/// - `scale`, `shift`: `[out]`;
+/// - `residual`: shaped as the result.
+///
+/// # Panics
+/// When the weights, the scale or the shift are being learnt, on the `flex` backend.
+#[allow(clippy::too_many_arguments)]
+pub fn conv2d_affine(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    activated: bool,
+    stride: [usize; 2],
+    padding: [usize; 2],
+) -> Tensor<4> {
+    if is_flex(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as KernelOps>::conv2d_affine(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+            Maybe::of(residual.map(Tensor::into_dispatch)),
+            activated,
+            stride,
+            padding,
+        ));
+    }
+    let row = |values: Tensor<1>| values.unsqueeze_dims::<4>(&[0, 2, 3]);
+    let mut y = conv2d(x, weight, None, stride, padding) * row(scale) + row(shift);
+    if let Some(residual) = residual {
+        y = y + residual;
+    }
+    if activated { relu(y) } else { y }
 }
 
 /// Sizes of one convolution; pairs are (vertical, horizontal).
@@ -165,15 +207,19 @@ fn col2im(columns: &[f32], image: &mut [f32], shape: &Shape) {
     });
 }
 
-/// `y = conv(x, weight) + bias`, all row-major.
-pub(crate) fn forward(x: &[f32], weight: &[f32], bias: &[f32], shape: Shape) -> Vec<f32> {
+/// `y = conv(x, weight)` with what is `around` it, all row-major; nothing is done `before`.
+pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: Shape) -> Vec<f32> {
+    assert!(around.before.is_none(), "applied by the caller");
+    let (bias, after) = around.bias_first();
     let (pixels, depth) = (shape.pixels_out(), shape.depth());
     let mut y = vec![0f32; shape.batch * shape.channels_out * pixels];
     y.par_chunks_exact_mut(shape.channels_out * pixels)
         .zip(x.par_chunks_exact(shape.channels_in * shape.pixels_in()))
         .for_each_init(Vec::new, |columns, (y, x)| {
-            for (plane, offset) in y.chunks_exact_mut(pixels).zip(bias) {
-                plane.fill(*offset);
+            if let Some(bias) = bias {
+                for (plane, offset) in y.chunks_exact_mut(pixels).zip(bias) {
+                    plane.fill(*offset);
+                }
             }
             let columns = if shape.is_pointwise() {
                 x
@@ -192,6 +238,7 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], bias: &[f32], shape: Shape) -> 
                 (pixels, 1),
             );
         });
+    after.finish(&mut y, (shape.channels_out, pixels));
     y
 }
 

@@ -11,10 +11,11 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use rayon::prelude::*;
 
+use crate::around::Around;
 use crate::extension::{KernelOps, Maybe};
 use crate::is_flex;
 use crate::matmul::matmul;
-use crate::norm_silu::{Norm, Normalise, chunked_sum, norm_silu};
+use crate::norm_silu::{Norm, chunked_sum, norm_silu};
 use crate::simd::vectorised;
 use crate::winograd::{self, Tile, Weights};
 
@@ -68,19 +69,6 @@ pub fn norm_silu_conv3x3(
         Some(residual) => y + residual,
         None => y,
     }
-}
-
-/// What is done to the values of a convolution on their way in and out.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Around<'a> {
-    /// On the way in.
-    pub before: Option<Normalise<'a>>,
-    /// `[out]`.
-    pub bias: Option<&'a [f32]>,
-    /// `[batch, out]`.
-    pub offset: Option<&'a [f32]>,
-    /// Laid out as the result.
-    pub residual: Option<&'a [f32]>,
 }
 
 /// Sizes of one convolution.
@@ -178,15 +166,9 @@ pub(crate) fn forward(
         return winograd::forward(x, &transformed(tile), around, shape);
     }
     assert!(around.before.is_none(), "applied by the caller");
-    let mut y = by_columns(x, weight, around.bias, shape);
-    if let Some(offset) = around.offset {
-        for (plane, offset) in y.chunks_exact_mut(shape.pixels()).zip(offset) {
-            plane.iter_mut().for_each(|y| *y += offset);
-        }
-    }
-    if let Some(residual) = around.residual {
-        y.iter_mut().zip(residual).for_each(|(y, x)| *y += x);
-    }
+    let (bias, after) = around.bias_first();
+    let mut y = by_columns(x, weight, bias, shape);
+    after.finish(&mut y, (shape.channels_out, shape.pixels()));
     y
 }
 

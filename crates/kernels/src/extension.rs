@@ -12,11 +12,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, TensorData};
 
-use crate::conv3x3::Around;
+use crate::around::Around;
 use crate::norm_silu::Normalise;
 use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
-use crate::{attention, bf16, conv2d, conv3x3, norm_silu};
+use crate::{attention, bf16, channel_norm, conv2d, conv3x3, norm_silu, upsample};
 
 /// An `Option` of a tensor, as a backend's extension can take it.
 #[derive(Debug, Clone, ExtensionType)]
@@ -77,6 +77,27 @@ pub(crate) trait KernelOps: Backend {
         #[extension_type] offset: Maybe<Self>,
         #[extension_type] residual: Maybe<Self>,
     ) -> FloatTensor<Self>;
+
+    #[allow(clippy::too_many_arguments)]
+    fn conv2d_affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Maybe<Self>,
+        activated: bool,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> FloatTensor<Self>;
+
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+
+    fn upsample2(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// `[batch, head, depth, token]`, as the result.
     fn attention(
@@ -203,7 +224,7 @@ fn bf16_forward(
                 Weights::of(&rounded, channels, tile, false)
             })
         }),
-        None => conv2d::forward(&x, &rounded, around.bias.unwrap_or_default(), shape),
+        None => conv2d::forward(&x, &rounded, around, shape),
     }
 }
 
@@ -232,14 +253,34 @@ fn conv3x3_forward(
     )
 }
 
+/// Any convolution on the CPU of weights that are not being learnt, as far as it is not one for [`conv3x3_forward`].
+fn conv2d_forward(
+    x: &Primitive,
+    weight: &Primitive,
+    around: Around<'_>,
+    shape: conv2d::Shape,
+) -> Primitive {
+    let y = match bf16::wanted(&shape) {
+        true => bf16_forward(x, weight, around, shape),
+        false => conv2d::forward(values(x), values(weight), around, shape),
+    };
+    let [height, width] = shape.output();
+    tensor(y, [shape.batch, shape.channels_out, height, width])
+}
+
 /// [`conv3x3_forward`] with a bias alone.
 fn conv3x3_biased(x: Primitive, weight: Primitive, bias: Primitive, constant: bool) -> Primitive {
     let bias = contiguous(&bias);
-    let around = Around {
-        bias: Some(values(&bias)),
-        ..Around::default()
-    };
+    let around = Around::biased(values(&bias));
     conv3x3_forward(&contiguous(&x), &contiguous(&weight), around, constant)
+}
+
+/// `dy` where the result of a ReLU is positive, zero elsewhere.
+fn where_positive(dy: &[f32], y: &[f32]) -> Vec<f32> {
+    dy.iter()
+        .zip(y)
+        .map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 })
+        .collect()
 }
 
 fn norm_shape(x: &Primitive, groups: usize, epsilon: f32, silu: bool) -> norm_silu::Shape {
@@ -256,6 +297,16 @@ fn norm_shape(x: &Primitive, groups: usize, epsilon: f32, silu: bool) -> norm_si
         groups,
         epsilon,
         silu,
+    }
+}
+
+fn channel_shape(x: &Primitive, gamma: &Primitive, epsilon: f32) -> channel_norm::Shape {
+    let [_, channels, tokens] = x.shape().dims();
+    assert_eq!(gamma.shape().dims(), [channels], "channel_norm: gamma");
+    channel_norm::Shape {
+        channels,
+        tokens,
+        epsilon,
     }
 }
 
@@ -298,6 +349,7 @@ fn with_addends(
         bias: Some(values(&bias)),
         offset: offset.as_ref().map(values),
         residual: residual.as_ref().map(values),
+        ..Around::default()
     };
     conv3x3_forward(&x, &weight, around, true)
 }
@@ -316,18 +368,7 @@ impl KernelOps for Flex {
     ) -> Primitive {
         let shape = general_shape(&x, &weight, stride, padding);
         let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
-        let y = match bf16::wanted(&shape) {
-            true => {
-                let around = Around {
-                    bias: Some(values(&bias)),
-                    ..Around::default()
-                };
-                bf16_forward(&x, &weight, around, shape)
-            }
-            false => conv2d::forward(values(&x), values(&weight), values(&bias), shape),
-        };
-        let [height, width] = shape.output();
-        tensor(y, [shape.batch, shape.channels_out, height, width])
+        conv2d_forward(&x, &weight, Around::biased(values(&bias)), shape)
     }
 
     fn group_norm(
@@ -371,6 +412,51 @@ impl KernelOps for Flex {
             shape: norm_shape(&x, groups, epsilon, true),
         };
         with_addends(x, weight, bias, addends, Some(before))
+    }
+
+    fn conv2d_affine(
+        x: Primitive,
+        weight: Primitive,
+        scale: Primitive,
+        shift: Primitive,
+        residual: Maybe<Self>,
+        activated: bool,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Primitive {
+        let shape = general_shape(&x, &weight, stride, padding);
+        let [x, weight, scale, shift] = [x, weight, scale, shift].map(|t| contiguous(&t));
+        let residual = residual.into_option().map(|residual| contiguous(&residual));
+        if let Some(residual) = &residual {
+            let [height, width] = shape.output();
+            let dims = [shape.batch, shape.channels_out, height, width];
+            assert_eq!(residual.shape().dims(), dims, "conv2d: residual");
+        }
+        let around = Around {
+            scale: Some(values(&scale)),
+            bias: Some(values(&shift)),
+            residual: residual.as_ref().map(values),
+            relu: activated,
+            ..Around::default()
+        };
+        match shape.as_conv3x3() {
+            Some(_) => conv3x3_forward(&x, &weight, around, true),
+            None => conv2d_forward(&x, &weight, around, shape),
+        }
+    }
+
+    fn channel_norm(x: Primitive, gamma: Primitive, beta: Primitive, epsilon: f32) -> Primitive {
+        let shape = channel_shape(&x, &gamma, epsilon);
+        let [x, gamma, beta] = [x, gamma, beta].map(|t| contiguous(&t));
+        let dims: [usize; 3] = x.shape().dims();
+        let y = channel_norm::forward(values(&x), values(&gamma), values(&beta), shape);
+        tensor(y, dims)
+    }
+
+    fn upsample2(x: Primitive) -> Primitive {
+        let [batch, channels, height, width] = x.shape().dims();
+        let y = upsample::forward(values(&contiguous(&x)), width);
+        tensor(y, [batch, channels, 2 * height, 2 * width])
     }
 
     fn attention(q: Primitive, k: Primitive, v: Primitive) -> Primitive {
@@ -640,6 +726,209 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
         match residual {
             Maybe::Some(residual) => Self::float_add(y, residual),
             Maybe::None => y,
+        }
+    }
+
+    fn conv2d_affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        activated: bool,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> FloatTensor<Self> {
+        /// What the gradient needs; the result where a ReLU cuts it.
+        #[derive(Clone, Debug)]
+        struct Kept {
+            weight: Primitive,
+            scale: Primitive,
+            result: Option<Primitive>,
+            shape: conv2d::Shape,
+        }
+
+        #[derive(Debug)]
+        struct Conv2dAffine;
+
+        // Parents: the image, and the residual where there is one.
+        impl<const N: usize> Backward<Flex, N> for Conv2dAffine {
+            type State = Kept;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, N>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let dims: [usize; 4] = dy.shape().dims();
+                let Kept {
+                    weight,
+                    scale,
+                    result,
+                    shape,
+                } = ops.state;
+                let cut = match &result {
+                    Some(result) => tensor(where_positive(values(&dy), values(result)), dims),
+                    None => dy,
+                };
+                let mut parents = ops.parents.into_iter();
+                if let Some(node) = parents.next().flatten() {
+                    let mut d = values(&cut).to_vec();
+                    let scaled = Around {
+                        scale: Some(values(&scale)),
+                        ..Around::default()
+                    };
+                    scaled.finish(&mut d, (dims[1], dims[2] * dims[3]));
+                    let dx = match shape.as_conv3x3() {
+                        Some(shape) => conv3x3::input_gradient(
+                            &d,
+                            values(&weight),
+                            shape,
+                            transformed(&weight, shape, true, true),
+                        ),
+                        None => conv2d::input_gradient(&d, values(&weight), shape),
+                    };
+                    let [height, width] = shape.input;
+                    let dims = [shape.batch, shape.channels_in, height, width];
+                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                }
+                if let Some(node) = parents.next().flatten() {
+                    grads.register::<Flex>(node.id, cut);
+                }
+            }
+        }
+
+        let learnt = weight.is_tracked() || scale.is_tracked() || shift.is_tracked();
+        assert!(!learnt, "conv2d_affine: its weights are taken as constant");
+        let [weight, scale, shift] =
+            [weight, scale, shift].map(|t: FloatTensor<Self>| t.into_primitive());
+        let weight = contiguous(&weight);
+        let (node, x) = (x.node(), x.into_primitive());
+        let shape = general_shape(&x, &weight, stride, padding);
+        let forward = |residual: Option<Primitive>| {
+            let (weight, scale, shift) = (weight.clone(), scale.clone(), shift.clone());
+            let residual = Maybe::of(residual);
+            Flex::conv2d_affine(
+                x, weight, scale, shift, residual, activated, stride, padding,
+            )
+        };
+        let kept = |y: &Primitive| Kept {
+            weight: weight.clone(),
+            scale: contiguous(&scale),
+            result: activated.then(|| y.clone()),
+            shape,
+        };
+        match residual {
+            Maybe::None => match Conv2dAffine.prepare::<C>([node]).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => {
+                    let y = forward(None);
+                    prep.finish(kept(&y), y)
+                }
+                OpsKind::UnTracked(prep) => prep.finish(forward(None)),
+            },
+            Maybe::Some(residual) => match Conv2dAffine
+                .prepare::<C>([node, residual.node()])
+                .compute_bound()
+                .stateful()
+            {
+                OpsKind::Tracked(prep) => {
+                    let y = forward(Some(residual.into_primitive()));
+                    prep.finish(kept(&y), y)
+                }
+                OpsKind::UnTracked(prep) => prep.finish(forward(Some(residual.into_primitive()))),
+            },
+        }
+    }
+
+    fn channel_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct ChannelNorm;
+
+        impl Backward<Flex, 3> for ChannelNorm {
+            type State = (NodeId, NodeId, f32);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                grads: &mut Gradients,
+                checkpointer: &mut Checkpointer,
+            ) {
+                let [node_x, node_gamma, node_beta] = ops.parents;
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let (x, gamma, epsilon) = ops.state;
+                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
+                let gamma = contiguous(&checkpointer.retrieve_node_output::<Primitive>(gamma));
+                let shape = channel_shape(&x, &gamma, epsilon);
+                let (dx, dgamma, dbeta) =
+                    channel_norm::backward(values(&x), values(&gamma), values(&dy), shape);
+                if let Some(node) = node_x {
+                    let dims: [usize; 3] = x.shape().dims();
+                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                }
+                for (node, gradient) in [(node_gamma, dgamma), (node_beta, dbeta)] {
+                    if let Some(node) = node {
+                        grads.register::<Flex>(node.id, tensor(gradient, [shape.channels]));
+                    }
+                }
+            }
+        }
+
+        match ChannelNorm
+            .prepare::<C>([x.node(), gamma.node(), beta.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&gamma), epsilon);
+                let [x, gamma, beta] =
+                    [x, gamma, beta].map(|t: FloatTensor<Self>| t.into_primitive());
+                prep.finish(state, Flex::channel_norm(x, gamma, beta, epsilon))
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, gamma, beta] =
+                    [x, gamma, beta].map(|t: FloatTensor<Self>| t.into_primitive());
+                prep.finish(Flex::channel_norm(x, gamma, beta, epsilon))
+            }
+        }
+    }
+
+    fn upsample2(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Upsample2;
+
+        impl Backward<Flex, 1> for Upsample2 {
+            type State = [usize; 4];
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 1>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let [node] = ops.parents;
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                if let Some(node) = node {
+                    let dx = upsample::backward(values(&dy), ops.state[3]);
+                    grads.register::<Flex>(node.id, tensor(dx, ops.state));
+                }
+            }
+        }
+
+        let dims: [usize; 4] = x.shape().dims();
+        match Upsample2
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(dims, Flex::upsample2(x.into_primitive())),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::upsample2(x.into_primitive())),
         }
     }
 

@@ -56,6 +56,11 @@ pub(crate) trait Vector:
     /// Turns sixteen rows of sixteen values into sixteen columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
+    fn times(self, other: Self) -> Self;
+
+    /// Zero in place of negative values.
+    fn relu(self) -> Self;
+
     /// `h * sigmoid(h)` of `h = self * scale + shift`.
     fn affine_silu(self, scale: Self, shift: Self) -> Self;
 }
@@ -176,6 +181,16 @@ impl Vector for Lane {
             rows = next;
         }
         rows
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn relu(self) -> Self {
+        self.zip(self, |a, _| if a < 0.0 { 0.0 } else { a })
     }
 
     #[inline(always)]
@@ -333,6 +348,22 @@ mod avx512 {
                 rows = next;
             }
             rows
+        }
+
+        #[inline(always)]
+        fn times(self, other: Self) -> Self {
+            // SAFETY: see `Wide`.
+            Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn relu(self) -> Self {
+            // SAFETY: see `Wide`.
+            unsafe {
+                let zero = _mm512_setzero_ps();
+                let negative = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, zero);
+                Self(_mm512_mask_mov_ps(self.0, negative, zero))
+            }
         }
 
         /// The same operations in the same order as [`crate::simd::sigmoid`], so the same bits.

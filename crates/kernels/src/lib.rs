@@ -7,8 +7,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod around;
 mod attention;
 mod bf16;
+mod channel_norm;
 mod conv2d;
 mod conv3x3;
 mod extension;
@@ -19,6 +21,7 @@ mod norm_silu;
 mod products;
 mod simd;
 mod transformed;
+mod upsample;
 mod winograd;
 
 use burn::backend::DispatchDevice;
@@ -26,12 +29,14 @@ use burn::tensor::Device;
 
 pub use attention::attention;
 pub use bf16::with_bf16;
-pub use conv2d::conv2d;
+pub use channel_norm::channel_norm;
+pub use conv2d::{conv2d, conv2d_affine};
 pub use conv3x3::{conv3x3, norm_silu_conv3x3};
 pub use linear_rows::{ROWS, linear_rows};
 pub use norm_silu::{Norm, group_norm, norm_silu};
 #[doc(hidden)]
 pub use simd::{Instructions, limit_instructions};
+pub use upsample::upsample2;
 
 /// Whether the fused CPU code serves this device.
 fn is_flex(device: &Device) -> bool {

@@ -12,7 +12,8 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use crate::conv3x3::{Around, Shape};
+use crate::around::Around;
+use crate::conv3x3::Shape;
 use crate::lanes::{Kernel, LANES, Lane, Vector, flat, flat_mut, gather, scatter, widest};
 use crate::matmul::matmul_into;
 use crate::products::panel;
@@ -639,7 +640,8 @@ where
                     }
                     None => V::zero(),
                 };
-                let (bias, offset) = (own(around.bias, 0), own(around.offset, span.image));
+                let (scale, bias) = (own(around.scale, 0), own(around.bias, 0));
+                let offset = own(around.offset, span.image);
                 let mut tile = span.first;
                 for row in 0..span.to - span.from {
                     for column in 0..grid.columns {
@@ -650,7 +652,13 @@ where
                             #[inline(always)]
                             |i, j| V::load(&self.products[(i * A + j) * tap + from]),
                             #[inline(always)]
-                            |i, j, value| (value + bias + offset).store(&mut square[i * pitch + j]),
+                            |i, j, value| {
+                                let value = match around.scale {
+                                    Some(_) => value.times(scale),
+                                    None => value,
+                                };
+                                (value + bias + offset).store(&mut square[i * pitch + j]);
+                            },
                         );
                         tile += 1;
                     }
@@ -675,10 +683,8 @@ where
                     #[inline(always)]
                     |plane, p, values, count| {
                         let at = first + plane * pixels + p;
-                        let values = match around.residual {
-                            Some(residual) => values + V::read(&residual[at..at + count]),
-                            None => values,
-                        };
+                        let residual = around.residual_at(at, count);
+                        let values = around.add_residual(values, residual);
                         // SAFETY: inside the plane of this image and channel; no other unit has these rows.
                         unsafe { self.out.write_values(at, values, count) }
                     },

@@ -2,12 +2,15 @@
 
 mod common;
 
-use burn::tensor::activation::silu;
+use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use common::with_gradients;
-use diffguard_kernels::{Norm, conv3x3, group_norm, norm_silu, norm_silu_conv3x3, with_bf16};
+use diffguard_kernels::{
+    Norm, channel_norm, conv2d_affine, conv3x3, group_norm, norm_silu, norm_silu_conv3x3,
+    upsample2, with_bf16,
+};
 
 fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
@@ -277,5 +280,112 @@ fn normalisation_alone() {
     for (i, (ours, theirs)) in ours.into_iter().zip(theirs).enumerate() {
         let worst = deviation(ours, theirs);
         assert!(worst < 1e-4, "value {i}: {worst:e}");
+    }
+}
+
+/// A convolution, a batch norm whose statistics are held, a shortcut and a ReLU.
+#[test]
+fn a_convolution_with_an_affine_map() {
+    let device = Device::flex();
+    device.seed(9);
+    for (batch, channels_in, channels_out, side, kernel, stride, padding) in [
+        (3, 16, 24, [9, 14], 3, 1, 1),
+        (2, 3, 16, [8, 8], 3, 1, 1),
+        (2, 32, 16, [9, 8], 3, 2, 1),
+        (3, 20, 33, [5, 6], 1, 2, 0),
+        (2, 3, 8, [17, 16], 7, 2, 3),
+    ] {
+        let (stride, padding) = ([stride; 2], [padding; 2]);
+        let x = normal([batch, channels_in, side[0], side[1]], &device);
+        let weight = normal([channels_out, channels_in, kernel, kernel], &device);
+        let row = || normal([1, channels_out, 1, 1], &device);
+        let (scale, shift) = (row(), row());
+        let options = ConvOptions::new(stride, padding, [1, 1], 1);
+        let convolved = |x: Tensor<4>| conv2d(x, weight.clone(), None, options.clone());
+        let dims = convolved(x.clone()).dims();
+        let (residual, weighting) = (normal(dims, &device), normal(dims, &device));
+        for (with_residual, activated) in [(true, true), (true, false), (false, true)] {
+            let leaves = [x.clone(), residual.clone()];
+            let ours = with_gradients(leaves.clone(), &weighting, |[x, residual]| {
+                let y = conv2d_affine(
+                    x,
+                    weight.clone(),
+                    scale.clone().flatten(0, 3),
+                    shift.clone().flatten(0, 3),
+                    with_residual.then(|| residual.clone()),
+                    activated,
+                    stride,
+                    padding,
+                );
+                // So that it has a gradient where it is not taken.
+                y + residual * 0.0
+            });
+            let theirs = with_gradients(leaves, &weighting, |[x, residual]| {
+                let y = convolved(x) * scale.clone() + shift.clone();
+                let factor = f32::from(u8::from(with_residual));
+                let h = y + residual.clone() * factor;
+                let h = if activated { relu(h) } else { h };
+                h + residual * 0.0
+            });
+            for (what, (ours, theirs)) in ["y", "dx", "dresidual"]
+                .iter()
+                .zip(ours.into_iter().zip(theirs))
+            {
+                let worst = deviation(ours, theirs);
+                assert!(
+                    worst < 1e-4,
+                    "{what} of {side:?} by {kernel}, {with_residual}, {activated}: {worst:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn normalisation_over_channels() {
+    let device = Device::flex();
+    device.seed(10);
+    for [batch, channels, tokens] in [[3, 96, 49], [2, 5, 7], [1, 4, 1]] {
+        let leaves = [
+            normal([batch, channels, tokens, 1], &device) * 2.0 + 0.5,
+            normal([1, channels, 1, 1], &device),
+            normal([1, channels, 1, 1], &device),
+        ];
+        let weighting = normal([batch, channels, tokens, 1], &device);
+        let ours = with_gradients(leaves.clone(), &weighting, |[x, gamma, beta]| {
+            let (gamma, beta) = (gamma.flatten(0, 3), beta.flatten(0, 3));
+            channel_norm(x.squeeze_dim(3), gamma, beta, 1e-5).unsqueeze_dim(3)
+        });
+        let theirs = with_gradients(leaves, &weighting, |[x, gamma, beta]| {
+            let centred = x.clone() - x.mean_dim(1);
+            let variance = centred.clone().square().mean_dim(1);
+            centred / (variance + 1e-5).sqrt() * gamma + beta
+        });
+        for (what, (ours, theirs)) in ["y", "dx", "dgamma", "dbeta"]
+            .iter()
+            .zip(ours.into_iter().zip(theirs))
+        {
+            let worst = deviation(ours, theirs);
+            assert!(worst < 1e-4, "{what} of {channels} channels: {worst:e}");
+        }
+    }
+}
+
+#[test]
+fn enlargement_by_two() {
+    let device = Device::flex();
+    device.seed(11);
+    for [batch, channels, height, width] in [[2, 3, 4, 5], [1, 1, 1, 1], [3, 40, 8, 8]] {
+        let x = [normal([batch, channels, height, width], &device)];
+        let weighting = normal([batch, channels, 2 * height, 2 * width], &device);
+        let ours = with_gradients(x.clone(), &weighting, |[x]| upsample2(x));
+        let theirs = with_gradients(x, &weighting, |[x]| {
+            x.reshape([batch, channels, height, 1, width, 1])
+                .expand([batch, channels, height, 2, width, 2])
+                .reshape([batch, channels, 2 * height, 2 * width])
+        });
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            assert!(deviation(ours, theirs) < 1e-6, "{height}x{width}");
+        }
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::summary::Trace;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::activation::softmax;
+use burn::nn::conv::Conv2d;
+use burn::nn::{BatchNorm, Initializer, Linear, LinearConfig};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::{Norm, conv2d, conv3x3, norm_silu_conv3x3};
+use diffguard_kernels::{
+    Norm, attention, channel_norm, conv2d, conv2d_affine, conv3x3, norm_silu_conv3x3,
+};
 
 /// A 3x3 convolution with stride 1 and padding 1, which keeps the image's size.
 #[derive(Module, Debug)]
@@ -100,6 +103,46 @@ impl BareConv {
         let padding = weight.dims()[2] / 2;
         conv2d(x, weight, None, [self.stride; 2], [padding; 2])
     }
+}
+
+/// A convolution of burn's by the kernels, after `padding` zeros on every side.
+pub fn convolve(conv: &Conv2d, x: Tensor<4>, padding: usize) -> Tensor<4> {
+    let bias = conv.bias.as_ref().map(|bias| bias.val());
+    conv2d(x, conv.weight.val(), bias, conv.stride, [padding; 2])
+}
+
+/// `norm(conv(x)) + shortcut`, where there is a shortcut, and a ReLU where it is `activated`: one pass over memory as long as
+/// the layers do not learn.
+pub fn normed(
+    conv: &BareConv,
+    norm: &BatchNorm,
+    x: Tensor<4>,
+    shortcut: Option<Tensor<4>>,
+    activated: bool,
+) -> Tensor<4> {
+    let (weight, gamma, beta) = (conv.weight.val(), norm.gamma.val(), norm.beta.val());
+    let learning = x.device().is_autodiff() && norm.training.is_enabled()
+        || [
+            weight.is_require_grad(),
+            gamma.is_require_grad(),
+            beta.is_require_grad(),
+        ]
+        .contains(&true);
+    if learning {
+        let mut h = norm.forward(conv.forward(x));
+        if let Some(shortcut) = shortcut {
+            h = h + shortcut;
+        }
+        return if activated { relu(h) } else { h };
+    }
+    let (mean, variance) = (norm.running_mean.value(), norm.running_var.value());
+    let scale = gamma / (variance + norm.epsilon).sqrt();
+    let shift = beta - mean * scale.clone();
+    let padding = [weight.dims()[2] / 2; 2];
+    let stride = [conv.stride; 2];
+    conv2d_affine(
+        x, weight, scale, shift, shortcut, activated, stride, padding,
+    )
 }
 
 /// Mean over space: `[batch, channel, h, w]` -> `[batch, channel]`.
@@ -232,30 +275,30 @@ impl SelfAttention {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let (tokens, depth) = (height * width, channels / self.heads);
-        let h: Tensor<3> = x.clone().reshape([batch, channels, tokens]).swap_dims(1, 2);
-        let h = burn::tensor::module::layer_norm(h, self.gamma.val(), Some(self.beta.val()), 1e-5);
-        let qkv = self
-            .qkv
-            .forward(h)
-            .reshape([batch, tokens, 3, self.heads, depth])
-            .permute([2, 0, 3, 1, 4]);
-        let [q, k, v]: [Tensor<4>; 3] = qkv
-            .split(1, 0)
-            .into_iter()
-            .map(|part| part.squeeze_dim::<4>(0))
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("split into q, k and v");
-        let scores = q.matmul(k.swap_dims(2, 3)) * (depth as f64).powf(-0.5);
-        let h = softmax(scores, 3)
-            .matmul(v)
-            .swap_dims(1, 2)
-            .reshape([batch, tokens, channels]);
-        x + self
-            .out
-            .forward(h)
-            .swap_dims(1, 2)
-            .reshape([batch, channels, height, width])
+        let h = channel_norm(
+            x.clone().reshape([batch, channels, tokens]),
+            self.gamma.val(),
+            self.beta.val(),
+            1e-5,
+        )
+        .unsqueeze_dim::<4>(3);
+        // The linear layers as 1x1 convolutions, so that pixels stay beside each other and nothing is turned round.
+        let linear = |h: Tensor<4>, layer: &Linear, part: usize| {
+            let rows = |values: Tensor<2>| values.narrow(0, part * channels, channels);
+            let (weight, bias) = linear_parameters(layer);
+            let weight = rows(weight).unsqueeze_dims::<4>(&[2, 3]);
+            let bias = bias.narrow(0, part * channels, channels);
+            conv2d(h, weight, Some(bias), [1, 1], [0, 0])
+        };
+        let [q, k, v] = [0, 1, 2].map(|part| {
+            linear(h.clone(), &self.qkv, part)
+                .reshape([batch, self.heads, depth, tokens])
+                .swap_dims(2, 3)
+        });
+        let h = attention(q, k, v)
+            .swap_dims(2, 3)
+            .reshape([batch, channels, height, width]);
+        x + linear(h, &self.out, 0)
     }
 }
 
@@ -286,12 +329,4 @@ pub fn depth_to_space(x: Tensor<4>, patch: usize) -> Tensor<4> {
     x.reshape([b, c / (patch * patch), patch, patch, h, w])
         .permute([0, 1, 4, 2, 5, 3])
         .reshape([b, c / (patch * patch), h * patch, w * patch])
-}
-
-/// Nearest-neighbour enlargement by two.
-pub fn upsample2(x: Tensor<4>) -> Tensor<4> {
-    let [b, c, h, w] = x.dims();
-    x.reshape([b, c, h, 1, w, 1])
-        .expand([b, c, h, 2, w, 2])
-        .reshape([b, c, 2 * h, 2 * w])
 }

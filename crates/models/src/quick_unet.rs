@@ -10,13 +10,14 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
+use diffguard_kernels::upsample2;
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
 use crate::error::check_images;
 use crate::keys::keys;
 use crate::layers::{
-    Conv3x3, NormSilu, SelfAttention, depth_to_space, sinusoid_cos_first, space_to_depth, upsample2,
+    Conv3x3, NormSilu, SelfAttention, convolve, depth_to_space, sinusoid_cos_first, space_to_depth,
 };
 use crate::step::{self, Step};
 use crate::summary::{NetworkSummary, Summary, Trace};
@@ -219,7 +220,7 @@ impl QuickUnet {
             h = block.forward(h, embedding.clone());
             skips.push(h.clone());
         }
-        h = self.reduce.forward(h);
+        h = convolve(&self.reduce, h, 1);
         for block in &self.down_low {
             h = block.forward(h, embedding.clone());
             skips.push(h.clone());
@@ -322,7 +323,7 @@ impl ResBlock {
         let norm = self.norm1.plain(x.dims()[0]);
         let h = self.conv1.forward_normed(x.clone(), norm, None, None);
         let residual = match &self.skip {
-            Some(skip) => skip.forward(x),
+            Some(skip) => convolve(skip, x, 0),
             None => x,
         };
         let norm = self.norm2.modulated(scale, shift);

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::checkpoint::KeyMap;
 use crate::error::check_images;
 use crate::keys::keys;
-use crate::layers::{BareConv, average_pool, linear_parameters, trace_linear};
+use crate::layers::{BareConv, average_pool, linear_parameters, normed, trace_linear};
 use crate::preprocessing::Preprocessing;
 use crate::summary::{NetworkSummary, Trace};
 use crate::traits::Classifier;
@@ -88,7 +88,7 @@ impl Projection {
     /// `x` itself where there is none.
     pub(crate) fn apply(projection: Option<&Self>, x: Tensor<4>) -> Tensor<4> {
         match projection {
-            Some(projection) => projection.norm.forward(projection.conv.forward(x)),
+            Some(projection) => normed(&projection.conv, &projection.norm, x, None, false),
             None => x,
         }
     }

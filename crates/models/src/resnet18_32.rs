@@ -4,12 +4,11 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::BareConv;
+use crate::layers::{BareConv, normed};
 use crate::preprocessing::Preprocessing;
 use crate::residual::{self, Parts, Projection, Residual, stage};
 use crate::step::{self, Step};
@@ -100,7 +99,7 @@ impl Residual for Resnet18Small {
     }
 
     fn stem(&self, normalised: Tensor<4>) -> Tensor<4> {
-        relu(self.bn1.forward(self.conv1.forward(normalised)))
+        normed(&self.conv1, &self.bn1, normalised, None, true)
     }
 }
 
@@ -126,9 +125,9 @@ impl residual::Block for Block {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let h = self.bn2.forward(self.conv2.forward(h));
-        relu(h + Projection::apply(self.shortcut.as_ref(), x))
+        let h = normed(&self.conv1, &self.bn1, x.clone(), None, true);
+        let shortcut = Projection::apply(self.shortcut.as_ref(), x);
+        normed(&self.conv2, &self.bn2, h, Some(shortcut), true)
     }
 
     fn convolutions(&self) -> (Vec<&BareConv>, Option<&BareConv>) {

@@ -3,14 +3,13 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::BareConv;
+use crate::layers::{BareConv, normed};
 use crate::preprocessing::Preprocessing;
 use crate::residual::{self, Parts, Projection, Residual, stage};
 use crate::step::{self, Step};
@@ -109,7 +108,7 @@ impl Residual for Resnet50 {
     }
 
     fn stem(&self, normalised: Tensor<4>) -> Tensor<4> {
-        let h = relu(self.bn1.forward(self.conv1.forward(normalised)));
+        let h = normed(&self.conv1, &self.bn1, normalised, None, true);
         let pooling = MaxPoolOptions {
             kernel_size: [3, 3],
             stride: [2, 2],
@@ -150,10 +149,10 @@ impl residual::Block for Bottleneck {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let h = relu(self.bn2.forward(self.conv2.forward(h)));
-        let h = self.bn3.forward(self.conv3.forward(h));
-        relu(h + Projection::apply(self.downsample.as_ref(), x))
+        let h = normed(&self.conv1, &self.bn1, x.clone(), None, true);
+        let h = normed(&self.conv2, &self.bn2, h, None, true);
+        let shortcut = Projection::apply(self.downsample.as_ref(), x);
+        normed(&self.conv3, &self.bn3, h, Some(shortcut), true)
     }
 
     fn convolutions(&self) -> (Vec<&BareConv>, Option<&BareConv>) {

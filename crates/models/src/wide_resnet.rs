@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
-use crate::layers::BareConv;
+use crate::layers::{BareConv, normed};
 use crate::preprocessing::Preprocessing;
 use crate::residual::{self, Parts, Residual, stage};
 use crate::step::{self, Step};
@@ -143,7 +143,7 @@ impl residual::Block for Block {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let active = relu(self.bn1.forward(x.clone()));
-        let h = relu(self.bn2.forward(self.conv1.forward(active.clone())));
+        let h = normed(&self.conv1, &self.bn2, active.clone(), None, true);
         let h = self.conv2.forward(h);
         match &self.shortcut {
             Some(shortcut) => shortcut.forward(active) + h,

@@ -3,10 +3,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::attention;
+use diffguard_kernels::{attention, upsample2};
 
 use super::{Conv1x1, Dense, Downsample, Edge, GroupNorm};
-use crate::layers::{Conv3x3, upsample2};
+use crate::layers::Conv3x3;
 use crate::summary::Trace;
 
 const EPSILON: f64 = 1e-6;

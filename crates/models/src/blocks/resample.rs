@@ -3,8 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
-
-use crate::layers::upsample2;
+use diffguard_kernels::upsample2;
 
 /// How a residual block changes the size of its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

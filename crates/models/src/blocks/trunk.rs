@@ -6,6 +6,7 @@ use std::cell::Cell;
 use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::upsample2;
 
 use super::plain::trace_conv3x3;
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::Error;
 use crate::error::check_images;
-use crate::layers::{Conv3x3, sinusoid_cos_first, upsample2};
+use crate::layers::{Conv3x3, sinusoid_cos_first};
 use crate::summary::Trace;
 
 /// Published names of what is inside a [`Trunk`], and ours.

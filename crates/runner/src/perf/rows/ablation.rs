@@ -3,6 +3,7 @@
 //! The peer does what the published code does: for each setting the inversion again and, with Clean Grad, two runs of the
 //! U-Net a step with an autograd graph that is recorded and not used.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use diffguard_guidance::{
     GuidanceConfig, GuidanceContext, InversionConfig, ScheduleConfig, SpacingConfig, Start,
@@ -52,7 +53,8 @@ fn prepare(settings: [serde_json::Value; 4]) -> Result<Work> {
         .with_input_side(28)
         .with_mean(vec![0.286])
         .with_std(vec![0.353])
-        .init(&device);
+        .init(&device)
+        .valid();
     let schedule = serde_json::from_value::<ScheduleConfig>(json!({ "kind": "linear" }))
         .map_err(setting)?
         .init()?;

@@ -1,0 +1,125 @@
+//! What a convolution does to its values on their way in and out, so that memory is passed over once.
+
+use rayon::prelude::*;
+
+use crate::lanes::{Kernel, LANES, Vector, widest};
+use crate::norm_silu::Normalise;
+
+/// On the way out: `relu(scale * value + bias + offset + residual)`, of which all is optional, in this order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Around<'a> {
+    /// On the way in.
+    pub before: Option<Normalise<'a>>,
+    /// `[out]`.
+    pub scale: Option<&'a [f32]>,
+    /// `[out]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[batch, out]`.
+    pub offset: Option<&'a [f32]>,
+    /// Laid out as the result.
+    pub residual: Option<&'a [f32]>,
+    pub relu: bool,
+}
+
+impl<'a> Around<'a> {
+    /// A bias alone.
+    pub fn biased(bias: &'a [f32]) -> Self {
+        Self {
+            bias: Some(bias),
+            ..Self::default()
+        }
+    }
+
+    /// A bias that sums may start from, and what remains.
+    pub fn bias_first(self) -> (Option<&'a [f32]>, Self) {
+        match self.scale {
+            Some(_) => (None, self),
+            None => (self.bias, Self { bias: None, ..self }),
+        }
+    }
+
+    /// The values of channel `c` of image `n` that every pixel is given: scale, bias and offset.
+    #[inline(always)]
+    pub fn of_channel(&self, n: usize, c: usize, channels: usize) -> [f32; 3] {
+        [
+            self.scale.map_or(1.0, |scale| scale[c]),
+            self.bias.map_or(0.0, |bias| bias[c]),
+            self.offset.map_or(0.0, |offset| offset[n * channels + c]),
+        ]
+    }
+
+    /// The way out of `values`, sixteen at most from number `at` of the result on, whose `residual` is still to be read.
+    #[inline(always)]
+    pub fn out<V: Vector>(&self, values: V, [scale, bias, offset]: [V; 3], residual: &[f32]) -> V {
+        let scaled = match self.scale {
+            Some(_) => values.times(scale),
+            None => values,
+        };
+        self.add_residual(scaled + bias + offset, residual)
+    }
+
+    /// The last part of [`out`](Self::out).
+    #[inline(always)]
+    pub fn add_residual<V: Vector>(&self, values: V, residual: &[f32]) -> V {
+        let values = match self.residual {
+            Some(_) => values + V::read(residual),
+            None => values,
+        };
+        if self.relu { values.relu() } else { values }
+    }
+
+    /// The residual of `count` values from `at` on; empty where there is none.
+    #[inline(always)]
+    pub fn residual_at(&self, at: usize, count: usize) -> &'a [f32] {
+        self.residual
+            .map_or(&[], |residual| &residual[at..][..count])
+    }
+
+    /// The way out of a whole result `[batch, channel, pixel]`, for convolutions that do not take it along.
+    pub fn finish(&self, y: &mut [f32], (channels, pixels): (usize, usize)) {
+        let nothing = self.scale.is_none()
+            && self.bias.is_none()
+            && self.offset.is_none()
+            && self.residual.is_none()
+            && !self.relu;
+        if nothing || pixels == 0 {
+            return;
+        }
+        y.par_chunks_mut(pixels)
+            .enumerate()
+            .with_min_len((16 << 10) / pixels + 1)
+            .for_each(|(index, plane)| {
+                widest(Finish {
+                    around: self,
+                    parameters: self.of_channel(index / channels, index % channels, channels),
+                    first: index * pixels,
+                    plane,
+                });
+            });
+    }
+}
+
+/// The way out of one plane.
+struct Finish<'a> {
+    around: &'a Around<'a>,
+    parameters: [f32; 3],
+    /// The number of the plane's first value in the result.
+    first: usize,
+    plane: &'a mut [f32],
+}
+
+impl Kernel for Finish<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let [scale, bias, offset] = self.parameters;
+        let parameters = [V::splat(scale), V::splat(bias), V::splat(offset)];
+        for (i, values) in self.plane.chunks_mut(LANES).enumerate() {
+            let residual = self
+                .around
+                .residual_at(self.first + i * LANES, values.len());
+            let out = self.around.out(V::read(values), parameters, residual);
+            // SAFETY: the chunk has so many values.
+            unsafe { out.write(values.as_mut_ptr(), values.len()) }
+        }
+    }
+}
