@@ -707,14 +707,24 @@ fn multiply(
     let groups_out = shape.channels_out.div_ceil(LANES);
     let depth = shape.channels_in;
     let tap_weights = Weights::tap(depth, groups_out);
+    let panel_of = |tap: usize, first: usize| {
+        let width = (groups_out - first).min(PANEL / LANES);
+        &weights[tap * tap_weights + first * depth..][..width * depth]
+    };
+    // The order of the panels: all of a tap, then those of the next one.
+    let after = |tap: usize, first: usize| match first + PANEL / LANES {
+        first if first < groups_out => panel_of(tap, first),
+        _ if tap + 1 < taps => panel_of(tap + 1, 0),
+        _ => &[],
+    };
     for tap in 0..taps {
         let tiles_in = &transformed[tap * tap_in..(tap + 1) * tap_in];
-        let weights = &weights[tap * tap_weights..(tap + 1) * tap_weights];
         let out = &mut products[tap * tap_out..(tap + 1) * tap_out];
         for first in (0..groups_out).step_by(PANEL / LANES) {
             let width = (groups_out - first).min(PANEL / LANES);
             panel(
-                &weights[first * depth..(first + width) * depth],
+                panel_of(tap, first),
+                after(tap, first),
                 (width, depth),
                 (tiles_in, groups_in),
                 (&mut out[first..], groups_out),
