@@ -11,9 +11,11 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, TensorData};
+use rayon::prelude::*;
 
 use crate::around::Around;
 use crate::norm_silu::Normalise;
+use crate::simd::vectorised;
 use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
 use crate::{attention, bf16, channel_norm, conv2d, conv3x3, norm_silu, upsample};
@@ -277,10 +279,21 @@ fn conv3x3_biased(x: Primitive, weight: Primitive, bias: Primitive, constant: bo
 
 /// `dy` where the result of a ReLU is positive, zero elsewhere.
 fn where_positive(dy: &[f32], y: &[f32]) -> Vec<f32> {
-    dy.iter()
-        .zip(y)
-        .map(|(dy, y)| if *y > 0.0 { *dy } else { 0.0 })
-        .collect()
+    const PIECE: usize = 16 << 10;
+    let mut cut = dy.to_vec();
+    cut.par_chunks_mut(PIECE)
+        .zip(y.par_chunks(PIECE))
+        .for_each(|(cut, y)| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (cut, y) in cut.iter_mut().zip(y) {
+                        *cut = if *y > 0.0 { *cut } else { 0.0 };
+                    }
+                },
+            );
+        });
+    cut
 }
 
 fn norm_shape(x: &Primitive, groups: usize, epsilon: f32, silu: bool) -> norm_silu::Shape {
