@@ -119,8 +119,7 @@ mod avx512 {
         let mut sums: [[__m512; W]; T] = [[_mm512_setzero_ps(); W]; T];
         for k in 0..depth {
             for line in fetch.clone() {
-                // SAFETY: a hint, which reads nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(k * W + line).cast()) };
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(k * W + line).cast());
             }
             let mut w = [_mm512_setzero_ps(); W];
             for (l, w) in w.iter_mut().enumerate() {
