@@ -48,17 +48,17 @@ impl<'a> Around<'a> {
         ]
     }
 
-    /// The way out of `values`, sixteen at most from number `at` of the result on, whose `residual` is still to be read.
+    /// `scale * values + bias + offset`, the part that a channel's values share.
     #[inline(always)]
-    pub fn out<V: Vector>(&self, values: V, [scale, bias, offset]: [V; 3], residual: &[f32]) -> V {
+    pub fn affine<V: Vector>(&self, values: V, [scale, bias, offset]: [V; 3]) -> V {
         let scaled = match self.scale {
             Some(_) => values.times(scale),
             None => values,
         };
-        self.add_residual(scaled + bias + offset, residual)
+        scaled + bias + offset
     }
 
-    /// The last part of [`out`](Self::out).
+    /// `relu(values + residual)`, the part that follows [`affine`](Self::affine).
     #[inline(always)]
     pub fn add_residual<V: Vector>(&self, values: V, residual: &[f32]) -> V {
         let values = match self.residual {
@@ -117,7 +117,8 @@ impl Kernel for Finish<'_> {
             let residual = self
                 .around
                 .residual_at(self.first + i * LANES, values.len());
-            let out = self.around.out(V::read(values), parameters, residual);
+            let out = self.around.affine(V::read(values), parameters);
+            let out = self.around.add_residual(out, residual);
             // SAFETY: the chunk has so many values.
             unsafe { out.write(values.as_mut_ptr(), values.len()) }
         }

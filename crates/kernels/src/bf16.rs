@@ -372,7 +372,8 @@ impl Kernel for Store<'_> {
                     let sums = &self.sums[row * BLOCK + half * ROWS + run.from..][..run.count];
                     let residual =
                         around.residual_at(self.number * self.image.len() + at, run.count);
-                    let values = around.out(V::read(sums), parameters, residual);
+                    let values = around.affine(V::read(sums), parameters);
+                    let values = around.add_residual(values, residual);
                     let to = &mut self.image[at..][..run.count];
                     // SAFETY: the slice has `count` values, sixteen at most.
                     unsafe { values.write(to.as_mut_ptr().cast(), run.count) }

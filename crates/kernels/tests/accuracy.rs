@@ -4,7 +4,9 @@ mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{error, numbers};
-use diffguard_kernels::{Instructions, Norm, conv3x3, limit_instructions, norm_silu};
+use diffguard_kernels::{
+    Instructions, Norm, conv2d_affine, conv3x3, limit_instructions, norm_silu, norm_silu_conv3x3,
+};
 
 struct Case {
     batch: usize,
@@ -124,11 +126,49 @@ fn every_set_of_instructions_computes_the_same() {
         .try_to_vec()
         .expect("f32 values")
     };
-    let (convolved, normalised) = (case.ours(&device), norm());
+    let fused = || -> Vec<f32> {
+        let tensor = |seed, shape: [usize; 4]| {
+            let values = numbers(shape.iter().product(), seed);
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        let norm = Norm {
+            scale: tensor(7, [2, 24, 1, 1]).reshape([2, 24]),
+            shift: tensor(8, [2, 24, 1, 1]).reshape([2, 24]),
+            groups: 4,
+            epsilon: 1e-5,
+        };
+        let (weight, bias) = (tensor(9, [20, 24, 3, 3]), tensor(10, [1, 20, 1, 1]));
+        let offset = tensor(11, [2, 20, 1, 1]).reshape([2, 20]);
+        let residual = tensor(12, [2, 20, 9, 14]);
+        let y = norm_silu_conv3x3(
+            tensor(6, [2, 24, 9, 14]),
+            norm,
+            weight.clone(),
+            bias.clone().flatten(0, 3),
+            Some(offset),
+            Some(residual.clone()),
+        );
+        let z = conv2d_affine(
+            tensor(6, [2, 24, 9, 14]),
+            weight,
+            bias.clone().flatten(0, 3),
+            bias.flatten(0, 3),
+            Some(residual),
+            true,
+            [1, 1],
+            [1, 1],
+        );
+        Tensor::cat(vec![y, z], 1)
+            .into_data()
+            .try_to_vec()
+            .expect("f32 values")
+    };
+    let (convolved, normalised, all) = (case.ours(&device), norm(), fused());
     for most in [Instructions::Baseline, Instructions::Avx2] {
         limit_instructions(most);
         assert_eq!(case.ours(&device), convolved, "{most:?}");
         assert_eq!(norm(), normalised, "{most:?}");
+        assert_eq!(fused(), all, "{most:?}");
     }
     limit_instructions(Instructions::Amx);
 }

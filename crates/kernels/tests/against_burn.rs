@@ -23,6 +23,21 @@ fn deviation<const D: usize>(ours: Tensor<D>, theirs: Tensor<D>) -> f32 {
     worst / scale.max(1e-6)
 }
 
+/// Results and gradients deviate by less than `most`.
+fn assert_near(
+    names: &[&str],
+    ours: Vec<Tensor<4>>,
+    theirs: Vec<Tensor<4>>,
+    most: f32,
+    case: String,
+) {
+    assert_eq!((ours.len(), theirs.len()), (names.len(), names.len()));
+    for (what, (ours, theirs)) in names.iter().zip(ours.into_iter().zip(theirs)) {
+        let worst = deviation(ours, theirs);
+        assert!(worst < most, "{what} of {case}: {worst:e}");
+    }
+}
+
 #[test]
 fn convolution() {
     let device = Device::flex();
@@ -61,16 +76,13 @@ fn convolution() {
                 ConvOptions::new([1, 1], [1, 1], [1, 1], 1),
             )
         });
-        for (what, (ours, theirs)) in ["y", "dx", "dw", "db"]
-            .iter()
-            .zip(ours.into_iter().zip(theirs))
-        {
-            let worst = deviation(ours, theirs);
-            assert!(
-                worst < if channels_in < 16 { 2e-5 } else { 1e-4 },
-                "{what} of {batch}x{channels_in}x{height}x{width}: {worst:e}"
-            );
-        }
+        assert_near(
+            &["y", "dx", "dw", "db"],
+            ours,
+            theirs,
+            if channels_in < 16 { 2e-5 } else { 1e-4 },
+            format!("{batch}x{channels_in}x{height}x{width}"),
+        );
     }
 }
 
@@ -101,13 +113,9 @@ fn convolution_of_any_filter() {
         let ours = with_gradients(leaves.clone(), &weighting, |[x, w, b]| {
             diffguard_kernels::conv2d(x, w, Some(b.flatten(0, 3)), stride, padding)
         });
-        for (what, (ours, theirs)) in ["y", "dx", "dw", "db"].iter().zip(
-            ours.into_iter()
-                .zip(with_gradients(leaves, &weighting, theirs)),
-        ) {
-            let worst = deviation(ours, theirs);
-            assert!(worst < 2e-5, "{what} of {side:?} by {kernel:?}: {worst:e}");
-        }
+        let theirs = with_gradients(leaves, &weighting, theirs);
+        let case = format!("{side:?} by {kernel:?}");
+        assert_near(&["y", "dx", "dw", "db"], ours, theirs, 2e-5, case);
     }
 }
 
@@ -129,7 +137,7 @@ fn changed_weights_are_transformed_again() {
 }
 
 #[test]
-fn normalisation_and_silu() {
+fn normalisation_with_and_without_silu() {
     let device = Device::flex();
     device.seed(2);
     for (batch, channels, groups, height, width) in [
@@ -142,35 +150,31 @@ fn normalisation_and_silu() {
         let scale = normal([batch, channels, 1, 1], &device);
         let shift = normal([batch, channels, 1, 1], &device);
         let weighting = normal([batch, channels, height, width], &device);
-        let leaves = [x, scale, shift];
-        let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
-            norm_silu(
-                x,
-                Norm {
+        for with_silu in [true, false] {
+            let leaves = [x.clone(), scale.clone(), shift.clone()];
+            let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
+                let norm = Norm {
                     scale: scale.reshape([batch, channels]),
                     shift: shift.reshape([batch, channels]),
                     groups,
                     epsilon: 1e-5,
-                },
-            )
-        });
-        let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
-            let flat: Tensor<3> = x.reshape([batch as i32, groups as i32, -1]);
-            let centred = flat.clone() - flat.mean_dim(2);
-            let variance = centred.clone().square().mean_dim(2);
-            let xhat =
-                (centred / (variance + 1e-5).sqrt()).reshape([batch, channels, height, width]);
-            silu(xhat * scale + shift)
-        });
-        for (what, (ours, theirs)) in ["y", "dx", "dscale", "dshift"]
-            .iter()
-            .zip(ours.into_iter().zip(theirs))
-        {
-            let worst = deviation(ours, theirs);
-            assert!(
-                worst < 1e-4,
-                "{what} of {batch}x{channels}x{height}x{width}: {worst:e}"
-            );
+                };
+                match with_silu {
+                    true => norm_silu(x, norm),
+                    false => group_norm(x, norm),
+                }
+            });
+            let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
+                let flat: Tensor<3> = x.reshape([batch as i32, groups as i32, -1]);
+                let centred = flat.clone() - flat.mean_dim(2);
+                let variance = centred.clone().square().mean_dim(2);
+                let xhat =
+                    (centred / (variance + 1e-5).sqrt()).reshape([batch, channels, height, width]);
+                let h = xhat * scale + shift;
+                if with_silu { silu(h) } else { h }
+            });
+            let case = format!("{batch}x{channels}x{height}x{width}, SiLU {with_silu}");
+            assert_near(&["y", "dx", "dscale", "dshift"], ours, theirs, 1e-4, case);
         }
     }
 }
@@ -250,39 +254,6 @@ fn a_convolution_that_normalises_is_its_parts() {
     }
 }
 
-#[test]
-fn normalisation_alone() {
-    let device = Device::flex();
-    device.seed(8);
-    let [batch, channels, groups, height, width] = [3, 12, 4, 5, 7];
-    let leaves = [
-        normal([batch, channels, height, width], &device) * 2.0 + 0.5,
-        normal([batch, channels, 1, 1], &device),
-        normal([batch, channels, 1, 1], &device),
-    ];
-    let weighting = normal([batch, channels, height, width], &device);
-    let ours = with_gradients(leaves.clone(), &weighting, |[x, scale, shift]| {
-        let norm = Norm {
-            scale: scale.reshape([batch, channels]),
-            shift: shift.reshape([batch, channels]),
-            groups,
-            epsilon: 1e-5,
-        };
-        group_norm(x, norm)
-    });
-    let theirs = with_gradients(leaves, &weighting, |[x, scale, shift]| {
-        let flat: Tensor<3> = x.reshape([batch as i32, groups as i32, -1]);
-        let centred = flat.clone() - flat.mean_dim(2);
-        let variance = centred.clone().square().mean_dim(2);
-        let xhat = (centred / (variance + 1e-5).sqrt()).reshape([batch, channels, height, width]);
-        xhat * scale + shift
-    });
-    for (i, (ours, theirs)) in ours.into_iter().zip(theirs).enumerate() {
-        let worst = deviation(ours, theirs);
-        assert!(worst < 1e-4, "value {i}: {worst:e}");
-    }
-}
-
 /// A convolution, a batch norm whose statistics are held, a shortcut and a ReLU.
 #[test]
 fn a_convolution_with_an_affine_map() {
@@ -327,16 +298,13 @@ fn a_convolution_with_an_affine_map() {
                 let h = if activated { relu(h) } else { h };
                 h + residual * 0.0
             });
-            for (what, (ours, theirs)) in ["y", "dx", "dresidual"]
-                .iter()
-                .zip(ours.into_iter().zip(theirs))
-            {
-                let worst = deviation(ours, theirs);
-                assert!(
-                    worst < 1e-4,
-                    "{what} of {side:?} by {kernel}, {with_residual}, {activated}: {worst:e}"
-                );
-            }
+            assert_near(
+                &["y", "dx", "dresidual"],
+                ours,
+                theirs,
+                1e-4,
+                format!("{side:?} by {kernel}, {with_residual}, {activated}"),
+            );
         }
     }
 }
@@ -361,13 +329,13 @@ fn normalisation_over_channels() {
             let variance = centred.clone().square().mean_dim(1);
             centred / (variance + 1e-5).sqrt() * gamma + beta
         });
-        for (what, (ours, theirs)) in ["y", "dx", "dgamma", "dbeta"]
-            .iter()
-            .zip(ours.into_iter().zip(theirs))
-        {
-            let worst = deviation(ours, theirs);
-            assert!(worst < 1e-4, "{what} of {channels} channels: {worst:e}");
-        }
+        assert_near(
+            &["y", "dx", "dgamma", "dbeta"],
+            ours,
+            theirs,
+            1e-4,
+            format!("{channels} channels"),
+        );
     }
 }
 

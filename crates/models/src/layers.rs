@@ -99,9 +99,14 @@ impl BareConv {
 
     /// `[batch, in, h, w]` -> `[batch, out, ceil(h / stride), ceil(w / stride)]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
-        let padding = weight.dims()[2] / 2;
-        conv2d(x, weight, None, [self.stride; 2], [padding; 2])
+        let (stride, padding) = self.geometry();
+        conv2d(x, self.weight.val(), None, stride, padding)
+    }
+
+    /// Stride and padding.
+    fn geometry(&self) -> ([usize; 2], [usize; 2]) {
+        let [_, _, kernel, _] = self.weight.lazy_shape().dims();
+        ([self.stride; 2], [kernel / 2; 2])
     }
 }
 
@@ -138,8 +143,7 @@ pub fn normed(
     let (mean, variance) = (norm.running_mean.value(), norm.running_var.value());
     let scale = gamma / (variance + norm.epsilon).sqrt();
     let shift = beta - mean * scale.clone();
-    let padding = [weight.dims()[2] / 2; 2];
-    let stride = [conv.stride; 2];
+    let (stride, padding) = conv.geometry();
     conv2d_affine(
         x, weight, scale, shift, shortcut, activated, stride, padding,
     )

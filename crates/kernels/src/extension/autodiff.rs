@@ -19,6 +19,23 @@ use crate::around::Around;
 use crate::simd::vectorised;
 use crate::{attention, channel_norm, conv2d, conv3x3, norm_silu, upsample};
 
+/// An input that was kept for the backward pass, contiguous.
+fn kept(checkpointer: &mut Checkpointer, input: NodeId) -> Primitive {
+    contiguous(&checkpointer.retrieve_node_output::<Primitive>(input))
+}
+
+/// Hands a parent its gradient, where it wants one.
+fn register(
+    grads: &mut Gradients,
+    parent: Option<NodeId>,
+    gradient: Vec<f32>,
+    dims: impl Into<Vec<usize>>,
+) {
+    if let Some(id) = parent {
+        grads.register::<Flex>(id, tensor(gradient, dims));
+    }
+}
+
 /// `dy` where the result of a ReLU is positive, zero elsewhere.
 fn where_positive(dy: &[f32], y: &[f32]) -> Vec<f32> {
     const PIECE: usize = 16 << 10;
@@ -56,13 +73,13 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 grads: &mut Gradients,
                 checkpointer: &mut Checkpointer,
             ) {
-                let [node_x, node_weight, node_bias] = ops.parents;
+                let [node_x, node_weight, node_bias] =
+                    ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(ops.state.0));
-                let weight =
-                    contiguous(&checkpointer.retrieve_node_output::<Primitive>(ops.state.1));
+                let x = kept(checkpointer, ops.state.0);
+                let weight = kept(checkpointer, ops.state.1);
                 let shape = conv_shape(&x, &weight);
-                if let Some(node) = node_x {
+                if node_x.is_some() {
                     let dx = conv3x3::input_gradient(
                         values(&dy),
                         values(&weight),
@@ -70,17 +87,13 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                         transformed(&weight, shape, ops.state.2, true),
                     );
                     let dims = [shape.batch, shape.channels_in, shape.height, shape.width];
-                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                    register(grads, node_x, dx, dims);
                 }
                 if node_weight.is_some() || node_bias.is_some() {
                     let (dw, db) = conv3x3::weight_gradient(values(&x), values(&dy), shape);
-                    if let Some(node) = node_weight {
-                        let dims = [shape.channels_out, shape.channels_in, 3, 3];
-                        grads.register::<Flex>(node.id, tensor(dw, dims));
-                    }
-                    if let Some(node) = node_bias {
-                        grads.register::<Flex>(node.id, tensor(db, [shape.channels_out]));
-                    }
+                    let dims = [shape.channels_out, shape.channels_in, 3, 3];
+                    register(grads, node_weight, dw, dims);
+                    register(grads, node_bias, db, [shape.channels_out]);
                 }
             }
         }
@@ -130,27 +143,23 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 grads: &mut Gradients,
                 checkpointer: &mut Checkpointer,
             ) {
-                let [node_x, node_weight, node_bias] = ops.parents;
+                let [node_x, node_weight, node_bias] =
+                    ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
                 let (x, weight, stride, padding) = ops.state;
-                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
-                let weight = contiguous(&checkpointer.retrieve_node_output::<Primitive>(weight));
+                let x = kept(checkpointer, x);
+                let weight = kept(checkpointer, weight);
                 let shape = general_shape(&x, &weight, stride, padding);
-                if let Some(node) = node_x {
+                if node_x.is_some() {
                     let dx = conv2d::input_gradient(values(&dy), values(&weight), shape);
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];
-                    grads.register::<Flex>(node.id, tensor(dx, dims));
+                    register(grads, node_x, dx, dims);
                 }
                 if node_weight.is_some() || node_bias.is_some() {
                     let (dw, db) = conv2d::weight_gradient(values(&x), values(&dy), shape);
-                    if let Some(node) = node_weight {
-                        let dims: [usize; 4] = weight.shape().dims();
-                        grads.register::<Flex>(node.id, tensor(dw, dims));
-                    }
-                    if let Some(node) = node_bias {
-                        grads.register::<Flex>(node.id, tensor(db, [shape.channels_out]));
-                    }
+                    register(grads, node_weight, dw, weight.shape().dims::<4>());
+                    register(grads, node_bias, db, [shape.channels_out]);
                 }
             }
         }
@@ -208,12 +217,13 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 grads: &mut Gradients,
                 checkpointer: &mut Checkpointer,
             ) {
-                let [node_x, node_scale, node_shift] = ops.parents;
+                let [node_x, node_scale, node_shift] =
+                    ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
                 let (x, scale, shift, groups, epsilon, silu) = ops.state;
-                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
-                let scale = contiguous(&checkpointer.retrieve_node_output::<Primitive>(scale));
-                let shift = contiguous(&checkpointer.retrieve_node_output::<Primitive>(shift));
+                let x = kept(checkpointer, x);
+                let scale = kept(checkpointer, scale);
+                let shift = kept(checkpointer, shift);
                 let shape = norm_shape(&x, groups, epsilon, silu);
                 let dims: [usize; 4] = x.shape().dims();
                 let (dx, dscale, dshift) = norm_silu::backward(
@@ -223,15 +233,9 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     values(&dy),
                     shape,
                 );
-                if let Some(node) = node_x {
-                    grads.register::<Flex>(node.id, tensor(dx, dims));
-                }
-                if let Some(node) = node_scale {
-                    grads.register::<Flex>(node.id, tensor(dscale, [shape.batch, shape.channels]));
-                }
-                if let Some(node) = node_shift {
-                    grads.register::<Flex>(node.id, tensor(dshift, [shape.batch, shape.channels]));
-                }
+                register(grads, node_x, dx, dims);
+                register(grads, node_scale, dscale, [shape.batch, shape.channels]);
+                register(grads, node_shift, dshift, [shape.batch, shape.channels]);
             }
         }
 
@@ -337,13 +341,16 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     result,
                     shape,
                 } = ops.state;
-                let cut = match &result {
-                    Some(result) => tensor(where_positive(values(&dy), values(result)), dims),
-                    None => dy,
+                let mut d = match &result {
+                    Some(result) => where_positive(values(&dy), values(result)),
+                    None => values(&dy).to_vec(),
                 };
-                let mut parents = ops.parents.into_iter();
-                if let Some(node) = parents.next().flatten() {
-                    let mut d = values(&cut).to_vec();
+                let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
+                let (image, residual) = (parents.next().flatten(), parents.next().flatten());
+                if residual.is_some() {
+                    register(grads, residual, d.clone(), dims);
+                }
+                if image.is_some() {
                     let scaled = Around {
                         scale: Some(values(&scale)),
                         ..Around::default()
@@ -360,10 +367,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     };
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];
-                    grads.register::<Flex>(node.id, tensor(dx, dims));
-                }
-                if let Some(node) = parents.next().flatten() {
-                    grads.register::<Flex>(node.id, cut);
+                    register(grads, image, dx, dims);
                 }
             }
         }
@@ -382,7 +386,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 x, weight, scale, shift, residual, activated, stride, padding,
             )
         };
-        let kept = |y: &Primitive| Kept {
+        let keep = |y: &Primitive| Kept {
             weight: weight.clone(),
             scale: contiguous(&scale),
             result: activated.then(|| y.clone()),
@@ -392,7 +396,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             Maybe::None => match Conv2dAffine.prepare::<C>([node]).compute_bound().stateful() {
                 OpsKind::Tracked(prep) => {
                     let y = forward(None);
-                    prep.finish(kept(&y), y)
+                    prep.finish(keep(&y), y)
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(None)),
             },
@@ -403,7 +407,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             {
                 OpsKind::Tracked(prep) => {
                     let y = forward(Some(residual.into_primitive()));
-                    prep.finish(kept(&y), y)
+                    prep.finish(keep(&y), y)
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(Some(residual.into_primitive()))),
             },
@@ -428,22 +432,18 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 grads: &mut Gradients,
                 checkpointer: &mut Checkpointer,
             ) {
-                let [node_x, node_gamma, node_beta] = ops.parents;
+                let [node_x, node_gamma, node_beta] =
+                    ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
                 let (x, gamma, epsilon) = ops.state;
-                let x = contiguous(&checkpointer.retrieve_node_output::<Primitive>(x));
-                let gamma = contiguous(&checkpointer.retrieve_node_output::<Primitive>(gamma));
+                let x = kept(checkpointer, x);
+                let gamma = kept(checkpointer, gamma);
                 let shape = channel_shape(&x, &gamma, epsilon);
                 let (dx, dgamma, dbeta) =
                     channel_norm::backward(values(&x), values(&gamma), values(&dy), shape);
-                if let Some(node) = node_x {
-                    let dims: [usize; 3] = x.shape().dims();
-                    grads.register::<Flex>(node.id, tensor(dx, dims));
-                }
+                register(grads, node_x, dx, x.shape().dims::<3>());
                 for (node, gradient) in [(node_gamma, dgamma), (node_beta, dbeta)] {
-                    if let Some(node) = node {
-                        grads.register::<Flex>(node.id, tensor(gradient, [shape.channels]));
-                    }
+                    register(grads, node, gradient, [shape.channels]);
                 }
             }
         }
@@ -480,11 +480,11 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 grads: &mut Gradients,
                 _: &mut Checkpointer,
             ) {
-                let [node] = ops.parents;
+                let [node] = ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                if let Some(node) = node {
+                if node.is_some() {
                     let dx = upsample::backward(values(&dy), ops.state[3]);
-                    grads.register::<Flex>(node.id, tensor(dx, ops.state));
+                    register(grads, node, dx, ops.state);
                 }
             }
         }
@@ -518,19 +518,16 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 checkpointer: &mut Checkpointer,
             ) {
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                let inputs: [Primitive; 3] = ops.state.map(|input| {
-                    contiguous(&checkpointer.retrieve_node_output::<Primitive>(input))
-                });
+                let inputs: [Primitive; 3] = ops.state.map(|input| kept(checkpointer, input));
                 let [q, k, v] = &inputs;
                 let shape = attention_shape(q, k, v);
                 let (dq, dk, dv) =
                     attention::backward(values(q), values(k), values(v), values(&dy), shape);
-                for ((parent, input), gradient) in ops.parents.iter().zip(&inputs).zip([dq, dk, dv])
+                let parents = ops.parents.map(|node| node.map(|node| node.id));
+                for ((parent, input), gradient) in
+                    parents.into_iter().zip(&inputs).zip([dq, dk, dv])
                 {
-                    if let Some(node) = parent {
-                        let dims: [usize; 4] = input.shape().dims();
-                        grads.register::<Flex>(node.id, tensor(gradient, dims));
-                    }
+                    register(grads, parent, gradient, input.shape().dims::<4>());
                 }
             }
         }

@@ -95,16 +95,16 @@ pub(super) fn transformed(
     }
 }
 
-/// Whether a convolution takes its input through [`Around::before`].
-pub(super) fn takes_before(shape: &conv2d::Shape, constant: bool) -> bool {
-    match constant && bf16::wanted(shape) {
+/// Whether a convolution of weights that are not being learnt takes its input through [`Around::before`].
+fn takes_before(shape: &conv2d::Shape) -> bool {
+    match bf16::wanted(shape) {
         true => bf16::has_tiles(),
         false => shape.as_conv3x3().is_some_and(|s| s.tile().is_some()),
     }
 }
 
 /// A convolution on bfloat16 values of weights that are not being learnt; all contiguous.
-pub(super) fn bf16_forward(
+fn bf16_forward(
     x: &Primitive,
     weight: &Primitive,
     around: Around<'_>,
@@ -135,7 +135,7 @@ pub(super) fn bf16_forward(
 }
 
 /// A 3x3 convolution on the CPU; `constant` says that the weights are not being learnt. `x` and `weight` are contiguous.
-pub(super) fn conv3x3_forward(
+fn conv3x3_forward(
     x: &Primitive,
     weight: &Primitive,
     around: Around<'_>,
@@ -160,7 +160,7 @@ pub(super) fn conv3x3_forward(
 }
 
 /// Any convolution on the CPU of weights that are not being learnt, as far as it is not one for [`conv3x3_forward`].
-pub(super) fn conv2d_forward(
+fn conv2d_forward(
     x: &Primitive,
     weight: &Primitive,
     around: Around<'_>,
@@ -234,7 +234,7 @@ pub(super) fn attention_shape(q: &Primitive, k: &Primitive, v: &Primitive) -> at
 }
 
 /// [`conv3x3_forward`] of weights that are not being learnt.
-pub(super) fn with_addends(
+fn with_addends(
     x: Primitive,
     weight: Primitive,
     bias: Primitive,
@@ -309,7 +309,7 @@ impl KernelOps for Flex {
     ) -> Primitive {
         let addends = (offset.into_option(), residual.into_option());
         let general = general_shape(&x, &weight, [1, 1], [1, 1]);
-        if !takes_before(&general, true) {
+        if !takes_before(&general) {
             let x = Self::group_norm(x, scale, shift, groups, epsilon, true);
             return with_addends(x, weight, bias, addends, None);
         }

@@ -127,11 +127,9 @@ impl Kernel for TransformRow<'_> {
                     #[inline(always)]
                     |i, j| V::load(&square[i * pitch + j]),
                     #[inline(always)]
-                    |i, j, value| {
-                        let mut lane = Lane::ZERO;
-                        value.store(&mut lane);
-                        // SAFETY: the places of this row's tiles are its own.
-                        unsafe { self.to_x.write((i * A + j) * self.taps.0 + at, lane) }
+                    // SAFETY: the places of this row's tiles are its own.
+                    |i, j, value| unsafe {
+                        self.to_x.store((i * A + j) * self.taps.0 + at, value);
                     },
                 );
             }
@@ -147,11 +145,9 @@ impl Kernel for TransformRow<'_> {
                     #[inline(always)]
                     |i, j| V::load(&square[i * pitch + j]),
                     #[inline(always)]
-                    |i, j, value| {
-                        let mut lane = Lane::ZERO;
-                        value.store(&mut lane);
-                        // SAFETY: as above.
-                        unsafe { self.to_dy.write((i * A + j) * self.taps.1 + at, lane) }
+                    // SAFETY: as above.
+                    |i, j, value| unsafe {
+                        self.to_dy.store((i * A + j) * self.taps.1 + at, value);
                     },
                 );
             }

@@ -227,8 +227,11 @@ where
                     }
                     None => V::zero(),
                 };
-                let (scale, bias) = (own(around.scale, 0), own(around.bias, 0));
-                let offset = own(around.offset, span.image);
+                let parameters = [
+                    own(around.scale, 0),
+                    own(around.bias, 0),
+                    own(around.offset, span.image),
+                ];
                 let mut tile = span.first;
                 for row in 0..span.to - span.from {
                     for column in 0..grid.columns {
@@ -240,11 +243,8 @@ where
                             |i, j| V::load(&self.products[(i * A + j) * tap + from]),
                             #[inline(always)]
                             |i, j, value| {
-                                let value = match around.scale {
-                                    Some(_) => value.times(scale),
-                                    None => value,
-                                };
-                                (value + bias + offset).store(&mut square[i * pitch + j]);
+                                let value = around.affine(value, parameters);
+                                value.store(&mut square[i * pitch + j]);
                             },
                         );
                         tile += 1;
@@ -294,46 +294,47 @@ fn multiply(
     let groups_out = shape.channels_out.div_ceil(LANES);
     let depth = shape.channels_in;
     let tap_weights = Weights::tap(depth, groups_out);
-    let panel_of = |tap: usize, first: usize| {
-        let width = (groups_out - first).min(PANEL / LANES);
-        &weights[tap * tap_weights + first * depth..][..width * depth]
-    };
-    // The order of the panels: all of a tap, then those of the next one.
-    let after = |tap: usize, first: usize| match first + PANEL / LANES {
-        first if first < groups_out => panel_of(tap, first),
-        _ if tap + 1 < taps => panel_of(tap + 1, 0),
-        _ => &[],
-    };
-    for tap in 0..taps {
+    // All panels of a tap, then those of the next one.
+    let mut panels = (0..taps)
+        .flat_map(|tap| {
+            (0..groups_out)
+                .step_by(PANEL / LANES)
+                .map(move |first| (tap, first))
+        })
+        .map(|(tap, first)| {
+            let width = (groups_out - first).min(PANEL / LANES);
+            let own = &weights[tap * tap_weights + first * depth..][..width * depth];
+            (tap, first, width, own)
+        })
+        .peekable();
+    while let Some((tap, first, width, own)) = panels.next() {
+        let next: &[Lane] = panels.peek().map_or(&[], |(.., next)| next);
         let tiles_in = &transformed[tap * tap_in..(tap + 1) * tap_in];
         let out = &mut products[tap * tap_out..(tap + 1) * tap_out];
-        for first in (0..groups_out).step_by(PANEL / LANES) {
-            let width = (groups_out - first).min(PANEL / LANES);
-            panel(
-                panel_of(tap, first),
-                after(tap, first),
-                (width, depth),
-                (tiles_in, groups_in),
-                (&mut out[first..], groups_out),
-                tiles,
-            );
-        }
+        panel(
+            own,
+            next,
+            (width, depth),
+            (tiles_in, groups_in),
+            (&mut out[first..], groups_out),
+            tiles,
+        );
     }
 }
 
 /// A buffer that several threads write at places of their own.
 struct Shared<T>(*mut T);
 
-// SAFETY: `write` is unsafe and asks for disjoint places.
+// SAFETY: what writes is unsafe and asks for disjoint places.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl<T> Shared<T> {
+impl Shared<Lane> {
     /// # Safety
     /// `at` is inside the buffer, and no other thread reads or writes it.
     #[inline(always)]
-    unsafe fn write(&self, at: usize, value: T) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(at).write(value) }
+    unsafe fn store<V: Vector>(&self, at: usize, value: V) {
+        // SAFETY: the caller's promise; lanes have no values that a reference may not see.
+        value.store(unsafe { &mut *self.0.add(at) });
     }
 }
 

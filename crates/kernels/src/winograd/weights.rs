@@ -124,12 +124,8 @@ where
                 #[inline(always)]
                 |y, x| V::load(&filter[3 * y + x]),
                 #[inline(always)]
-                |y, x, value| {
-                    let mut lane = Lane::ZERO;
-                    value.store(&mut lane);
-                    // SAFETY: below A * A * tap; each group writes its own lanes alone.
-                    unsafe { self.out.write((y * A + x) * tap + at, lane) }
-                },
+                // SAFETY: below A * A * tap; each group writes its own lanes alone.
+                |y, x, value| unsafe { self.out.store((y * A + x) * tap + at, value) },
             );
         }
     }
