@@ -148,6 +148,20 @@ fn a_sweep_is_one_run_and_shares_what_its_cells_share() {
     );
     let table = fs::read_to_string(clone.path("out/table.md")).unwrap();
     assert!(table.contains("diffguard-free[scale=1.5]/"), "{table}");
+
+    // The cells ask the network the same at their first of three steps, and each is charged as if it had asked alone.
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(clone.path("out/run.json")).unwrap()).unwrap();
+    let stage = |name: &str, what: &str| record["stages"][name][what].as_u64().unwrap();
+    let images = stage("invert", "computed");
+    let oracle = stage("synthesise", "computed") - 4 * images;
+    let alone = 3 * images + 3 * 6 * images + 6 * oracle;
+    let rows = record["stages"]["synthesise"]["cost"]["unet_rows"].as_u64();
+    assert_eq!(rows, Some(alone - 2 * 2 * images));
+    for scale in ["1.5", "2.0", "4.0"] {
+        let cost = &record["costs"][format!("free[scale={scale}]")];
+        assert_eq!(cost["unet_evaluations"], 3.0 + 6.0, "{cost}");
+    }
 }
 
 #[test]
@@ -372,5 +386,68 @@ fn damaged_images_and_unusable_directories_are_named() {
     assert_fails(
         &clone.run(&["bench", "small", "--limit", "0"]),
         &["--limit"],
+    );
+}
+
+#[test]
+fn classifiers_under_protection_in_turn() {
+    let clone = Clone::new(
+        r#"
+title = "Two classifiers"
+benchmark = "quick"
+classifiers = ["quick/quick-classifier-0.toml", "quick/quick-classifier-1.toml"]
+limit = 5
+validation_limit = 5
+batch = 4
+bootstrap = 20
+
+[[detector]]
+name = "msp"
+
+[[detector]]
+name = "deep_ensemble"
+"#,
+    );
+    let protect = |name: &str| {
+        let out = name.to_owned();
+        let run = clone.run(&[
+            "bench",
+            "small",
+            "--offline",
+            "--no-progress",
+            "--protect",
+            name,
+            "--out",
+            &out,
+        ]);
+        assert!(run.status.success(), "{}", stderr(&run));
+        let metrics = fs::read_to_string(clone.path(&out).join("metrics.csv")).unwrap();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("small,msp,shirt,near,auroc,"));
+        let value = line.unwrap().split(',').nth(5).unwrap().to_owned();
+        100.0 * value.parse::<f64>().unwrap()
+    };
+    let (first, second) = (protect("quick-classifier-0"), protect("quick-classifier-1"));
+    assert_ne!(first, second, "the same classifier");
+    let made = clone.run(&["seeds", "quick-classifier-0", "quick-classifier-1"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let table = fs::read_to_string(clone.path("quick-classifier-0/seeds.md")).unwrap();
+    let (mean, deviation) = ((first + second) / 2.0, (first - second).abs() / 2f64.sqrt());
+    let cell = format!("| msp | {mean:.1} ± {deviation:.1} / ");
+    assert!(table.contains(&cell), "{cell}\n{table}");
+    assert!(table.contains("| deep_ensemble | "), "{table}");
+
+    assert_fails(
+        &clone.run(&["bench", "small", "--protect", "quick-clasifier-1"]),
+        &["--protect", "did you mean `quick-classifier-1`?"],
+    );
+    assert_fails(
+        &clone.run(&["seeds", "quick-classifier-0", "quick-classifier-0"]),
+        &["quick-classifier-0", "protects the same classifier"],
+    );
+    assert_fails(
+        &clone.run(&["seeds", "quick-classifier-0"]),
+        &["two runs at least"],
     );
 }

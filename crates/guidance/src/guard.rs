@@ -358,7 +358,8 @@ impl DiffGuard {
             &mut |_| (),
         )?;
         *cost += inverted.cost;
-        let mut start = Start::after(&inverted, &self.trajectory, self.settings.synthesis.lead);
+        let lead = self.settings.synthesis.lead;
+        let mut start = Start::after(&inverted, &self.trajectory, lead).shared();
         start.samples = Some(samples.to_vec());
         Ok((start, inverted.stops))
     }
@@ -370,7 +371,9 @@ impl DiffGuard {
         start: &(Start, Vec<usize>),
         cost: &mut Cost,
     ) -> Result<Tensor<4>, Error> {
-        let Synthesised { image, cost: spent } = synthesise(
+        let Synthesised {
+            image, cost: spent, ..
+        } = synthesise(
             self.unet.as_ref(),
             &self.trajectory,
             config,

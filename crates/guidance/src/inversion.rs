@@ -178,13 +178,9 @@ pub fn invert_guided(
         for together in indices.chunk_by(|a, b| a == b) {
             let here = first..first + together.len();
             let positions = rows.positions()[here.clone()].to_vec();
-            let step = GuidanceStep {
-                index: together[0],
-                t: made[first].t,
-                abar: made[first].from,
-                x: &x.clone().narrow(0, first, together.len()),
-                rows: &Rows::new(positions, batch, &device),
-            };
+            let x = x.clone().narrow(0, first, together.len());
+            let rows = Rows::new(positions, batch, &device);
+            let step = GuidanceStep::new(together[0], (made[first].t, made[first].from), &x, &rows);
             let prediction = guidance.predict(network, &step)?;
             cost += prediction.cost;
             eps.push(match prediction.shift {

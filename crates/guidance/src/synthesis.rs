@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Cost, Error,
     ddim::{implied_image, implied_noise, recompose},
+    first_step::{FirstStep, Shared},
     guidance::{Guidance, GuidanceStep},
     inversion::{Inverted, Step, capacity, in_batch_order},
     random,
@@ -61,6 +62,8 @@ pub struct Start {
     /// An identity of each sample that does not depend on its batch, for the random streams; needed with `eta` above
     /// 0 only.
     pub samples: Option<Vec<u64>>,
+    /// What the networks have answered at this start: for the same networks, images and labels' source alone.
+    pub first: Option<FirstStep>,
 }
 
 impl Start {
@@ -71,6 +74,16 @@ impl Start {
             latent: inverted.latent.clone(),
             indices: inverted.stops.iter().map(start).collect(),
             samples: None,
+            first: None,
+        }
+    }
+
+    /// The same, where several settings are tried on it: what they all ask the networks at their first step is computed once.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self {
+            first: Some(FirstStep::default()),
+            ..self
         }
     }
 
@@ -81,6 +94,7 @@ impl Start {
             latent,
             indices: vec![index; batch],
             samples: None,
+            first: None,
         }
     }
 }
@@ -92,6 +106,8 @@ pub struct Synthesised {
     pub image: Tensor<4>,
     /// Rows that went through the networks.
     pub cost: Cost,
+    /// What another synthesis from this start had computed already.
+    pub shared: Shared,
 }
 
 /// DDIM synthesis, P eq. 3: `x_prev = sqrt(abar_prev) x0hat + sqrt(1 - abar_prev - sigma^2) eps'` plus fresh noise of
@@ -122,6 +138,7 @@ pub fn synthesise(
         return Ok(Synthesised {
             image: start.latent,
             cost: Cost::default(),
+            shared: Shared::default(),
         });
     }
     let run = Run {
@@ -131,16 +148,18 @@ pub fn synthesise(
         guidance,
         start,
     };
-    let mut cost = Cost::default();
+    let (mut cost, mut shared) = (Cost::default(), Shared::default());
     let mut images = Vec::new();
     for together in order.chunks(capacity) {
-        let (image, spent) = run.synthesise(together, observe)?;
-        images.push(image);
-        cost += spent;
+        let made = run.synthesise(together, observe)?;
+        images.push(made.image);
+        cost += made.cost;
+        shared += made.shared;
     }
     Ok(Synthesised {
         image: in_batch_order(Tensor::cat(images, 0), &order),
         cost,
+        shared,
     })
 }
 
@@ -159,11 +178,11 @@ impl Run<'_> {
         &self,
         order: &[usize],
         observe: &mut dyn FnMut(&Step<'_>),
-    ) -> Result<(Tensor<4>, Cost), Error> {
+    ) -> Result<Synthesised, Error> {
         let (config, starts) = (self.config, &self.start.indices);
         let device = self.start.latent.device();
         let batch = starts.len();
-        let mut cost = Cost::default();
+        let (mut cost, mut shared) = (Cost::default(), Shared::default());
         let mut history = History::new(config.solver);
         let highest = order.first().map_or(0, |position| starts[*position]);
         let waiting = Rows::new(order.to_vec(), batch, &device).select(&self.start.latent);
@@ -183,17 +202,12 @@ impl Run<'_> {
             }
 
             let step = self.trajectory.synthesis()[index];
-            let prediction = self.guidance.predict(
-                self.network,
-                &GuidanceStep {
-                    index,
-                    t: step.t,
-                    abar: step.from,
-                    x: &x,
-                    rows: &rows,
-                },
-            )?;
+            let all_begin = order[..present].iter().all(|it| starts[*it] == index);
+            let first = self.start.first.as_ref().filter(|_| all_begin);
+            let asked = GuidanceStep::new(index, (step.t, step.from), &x, &rows).first(first);
+            let prediction = self.guidance.predict(self.network, &asked)?;
             cost += prediction.cost;
+            shared += asked.shared();
             let mut eps = prediction.eps;
             let mut x0hat = implied_image(x.clone(), eps.clone(), step.from);
             if config.clip_denoised {
@@ -218,7 +232,11 @@ impl Run<'_> {
                 eps: &eps,
             });
         }
-        Ok((x, cost))
+        Ok(Synthesised {
+            image: x,
+            cost,
+            shared,
+        })
     }
 }
 

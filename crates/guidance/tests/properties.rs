@@ -157,6 +157,7 @@ fn samples_do_not_depend_on_their_batch() {
                     latent: image,
                     indices: order.iter().map(|i| starts[*i]).collect(),
                     samples: Some(order.iter().map(|i| *i as u64).collect()),
+                    first: None,
                 };
                 let synthesis = SynthesisConfig {
                     clip_denoised,
@@ -275,13 +276,7 @@ fn gradients_through_and_beside_the_unet() {
             .prepare(&context)
             .unwrap();
         let rows = Rows::all(1);
-        let step = GuidanceStep {
-            index: 3,
-            t,
-            abar,
-            x: &x,
-            rows: &rows,
-        };
+        let step = GuidanceStep::new(3, (t, abar), &x, &rows);
         guidance.predict(&network, &step).unwrap().shift.unwrap() / f
     };
     let direction = images(2).narrow(0, 1, 1);

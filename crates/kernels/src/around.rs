@@ -1,8 +1,10 @@
 //! What a convolution does to its values on their way in and out, so that memory is passed over once.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
-use crate::lanes::{Kernel, LANES, Vector, widest};
+use crate::lanes::{Kernel, LANES, Shared, Vector, widest};
 use crate::norm_silu::Normalise;
 
 /// On the way out: `relu(scale * value + bias + offset + residual)`, of which all is optional, in this order.
@@ -121,6 +123,102 @@ impl Kernel for Finish<'_> {
             let out = self.around.add_residual(out, residual);
             // SAFETY: the chunk has so many values.
             unsafe { out.write(values.as_mut_ptr(), values.len()) }
+        }
+    }
+}
+
+/// What an input gradient's convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// `[batch, channel, pixel]`.
+    Plain(&'a [f32]),
+    /// A gradient on its way back through `relu(scale * value + …)`: `scale * dy` where the result `y` is positive.
+    Back {
+        dy: &'a [f32],
+        /// None where there is no ReLU.
+        y: Option<&'a [f32]>,
+        /// `[channel]`.
+        scale: &'a [f32],
+    },
+}
+
+impl<'a> Source<'a> {
+    /// Sixteen values at most from `at` on, of one channel.
+    #[inline(always)]
+    pub fn read<V: Vector>(self, at: usize, count: usize, channel: usize) -> V {
+        match self {
+            Self::Plain(x) => V::read(&x[at..][..count]),
+            Self::Back { dy, y, scale } => {
+                let mut values = V::read(&dy[at..][..count]);
+                if let Some(y) = y {
+                    values = values.where_positive(V::read(&y[at..][..count]));
+                }
+                values.times(V::splat(scale[channel]))
+            }
+        }
+    }
+
+    /// All values, for convolutions that do not take them as they read.
+    pub fn values(self, pixels: usize) -> Cow<'a, [f32]> {
+        match self {
+            Self::Plain(x) => Cow::Borrowed(x),
+            Self::Back { dy, scale, .. } => Cow::Owned(mapped(dy.len(), pixels, self, scale.len())),
+        }
+    }
+}
+
+/// `dy` where the result `y` of a ReLU is positive, zero elsewhere.
+pub(crate) fn where_positive(dy: &[f32], y: &[f32]) -> Vec<f32> {
+    let source = Source::Back {
+        dy,
+        y: Some(y),
+        scale: &[1.0],
+    };
+    mapped(dy.len(), PIECE, source, 1)
+}
+
+/// Values that a work item should have at least.
+const PIECE: usize = 16 << 10;
+
+/// All values of a source, whose planes of `pixels` belong to `channels` in turn.
+fn mapped(count: usize, pixels: usize, source: Source<'_>, channels: usize) -> Vec<f32> {
+    let pixels = pixels.max(1);
+    let mut values = Vec::with_capacity(count);
+    let to = Shared(values.as_mut_ptr());
+    (0..count.div_ceil(pixels))
+        .into_par_iter()
+        .with_min_len(PIECE.div_ceil(pixels))
+        .for_each(|plane| {
+            widest(Map {
+                source,
+                channel: plane % channels,
+                from: plane * pixels,
+                to: ((plane + 1) * pixels).min(count),
+                out: &to,
+            });
+        });
+    // SAFETY: every plane wrote all of its values.
+    unsafe { values.set_len(count) };
+    values
+}
+
+/// The values `from..to` of a source.
+struct Map<'a> {
+    source: Source<'a>,
+    channel: usize,
+    from: usize,
+    to: usize,
+    out: &'a Shared<f32>,
+}
+
+impl Kernel for Map<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for at in (self.from..self.to).step_by(LANES) {
+            let count = (self.to - at).min(LANES);
+            let values = self.source.read::<V>(at, count, self.channel);
+            // SAFETY: the plane's own values.
+            unsafe { self.out.write_values(at, values, count) }
         }
     }
 }

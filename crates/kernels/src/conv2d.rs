@@ -1,5 +1,6 @@
-//! Convolutions of any filter size, stride and padding: im2col and a matrix product, without the copy for 1x1 filters;
-//! forward, input gradient and weight gradient.
+//! Convolutions of any filter size, stride and padding, forward, input gradient and weight gradient: by shape and processor the
+//! sums as they are written ([`crate::direct`]), those of 1x1 filters ([`crate::pointwise`]), or im2col and a matrix product,
+//! without the copy for 1x1 filters.
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -7,12 +8,12 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use rayon::prelude::*;
 
-use crate::around::Around;
+use crate::around::{Around, Source};
 use crate::extension::{KernelOps, Maybe};
-use crate::is_flex;
 use crate::matmul::matmul;
 use crate::norm_silu::chunked_sum;
 use crate::simd::vectorised;
+use crate::{direct, is_flex, pointwise};
 
 /// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, kernel height, kernel width]` after `padding`
 /// zeros on each side of (height, width), every `stride` pixels, and adds `bias` `[out]` where there is one:
@@ -209,6 +210,14 @@ fn col2im(columns: &[f32], image: &mut [f32], shape: &Shape) {
 
 /// `y = conv(x, weight)` with what is `around` it, all row-major; nothing is done `before`.
 pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: Shape) -> Vec<f32> {
+    if direct::wanted(&shape, false) {
+        return direct::forward(x, weight, around, &shape);
+    }
+    if pointwise::wanted(&shape) {
+        let sizes = (shape.batch, shape.pixels_out());
+        let channels = (shape.channels_in, shape.channels_out);
+        return pointwise::forward(Source::Plain(x), weight, around, sizes, channels);
+    }
     assert!(around.before.is_none(), "applied by the caller");
     let (bias, after) = around.bias_first();
     let (pixels, depth) = (shape.pixels_out(), shape.depth());
@@ -243,8 +252,16 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: Shap
 }
 
 /// Gradient with respect to x.
-pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+pub(crate) fn input_gradient(dy: Source<'_>, weight: &[f32], shape: Shape) -> Vec<f32> {
     let (pixels, depth) = (shape.pixels_out(), shape.depth());
+    if direct::wanted(&shape, true) {
+        return direct::input_gradient(dy, weight, &shape);
+    }
+    if pointwise::wanted(&shape) {
+        let channels = (shape.channels_in, shape.channels_out);
+        return pointwise::input_gradient(dy, weight, (shape.batch, pixels), channels);
+    }
+    let dy = dy.values(pixels);
     let image = shape.channels_in * shape.pixels_in();
     let mut dx = vec![0f32; shape.batch * image];
     dx.par_chunks_exact_mut(image)

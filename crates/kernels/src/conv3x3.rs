@@ -1,23 +1,22 @@
 //! 3x3 convolution, stride 1, padding 1: forward, input gradient and weight gradient.
 //!
-//! By shape either Winograd's algorithm ([`crate::winograd`]) or im2col into a buffer that stays in the second-level
-//! cache, then a matrix product.
+//! By shape Winograd's algorithm ([`crate::winograd`]), the sums as they are written ([`crate::direct`]), or im2col into a
+//! buffer that stays in the second-level cache, then a matrix product.
 
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use rayon::prelude::*;
 
-use crate::around::Around;
+use crate::around::{Around, Source};
 use crate::extension::{KernelOps, Maybe};
-use crate::is_flex;
 use crate::matmul::matmul;
 use crate::norm_silu::{Norm, chunked_sum, norm_silu};
 use crate::simd::vectorised;
 use crate::winograd::{self, Tile, Weights};
+use crate::{conv2d, direct, is_flex};
 
 /// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, 3, 3]`, stride 1, zero padding 1, and adds
 /// `bias` `[out]`: `[batch, out, height, width]`.
@@ -29,7 +28,7 @@ pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
             bias.into_dispatch(),
         ))
     } else {
-        conv2d(
+        burn::tensor::module::conv2d(
             x,
             weight,
             Some(bias),
@@ -103,6 +102,19 @@ impl Shape {
         (self.channels_in.min(self.channels_out) >= 16).then_some(tile)
     }
 
+    /// As any convolution has it.
+    fn general(&self) -> conv2d::Shape {
+        conv2d::Shape {
+            batch: self.batch,
+            channels_in: self.channels_in,
+            channels_out: self.channels_out,
+            input: [self.height, self.width],
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+        }
+    }
+
     /// Images a matrix product takes at once: enough columns to fill the micro-kernel on small images.
     fn unit(&self) -> usize {
         (196 / self.pixels()).clamp(1, 8)
@@ -163,7 +175,10 @@ pub(crate) fn forward(
     transformed: impl FnOnce(Tile) -> Arc<Weights>,
 ) -> Vec<f32> {
     if let Some(tile) = shape.tile() {
-        return winograd::forward(x, &transformed(tile), around, shape);
+        return winograd::forward(Source::Plain(x), &transformed(tile), around, shape);
+    }
+    if direct::wanted(&shape.general(), false) {
+        return direct::forward(x, weight, around, &shape.general());
     }
     assert!(around.before.is_none(), "applied by the caller");
     let (bias, after) = around.bias_first();
@@ -225,7 +240,7 @@ fn by_columns(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> 
 /// Gradient with respect to x: the convolution of `dy` with the weight turned by 180 degrees and its channel
 /// axes swapped; `transformed` as in [`forward`].
 pub(crate) fn input_gradient(
-    dy: &[f32],
+    dy: Source<'_>,
     weight: &[f32],
     shape: Shape,
     transformed: impl FnOnce(Tile) -> Arc<Weights>,
@@ -238,6 +253,10 @@ pub(crate) fn input_gradient(
     if let Some(tile) = shape.tile() {
         return winograd::forward(dy, &transformed(tile), Around::default(), swapped);
     }
+    if direct::wanted(&shape.general(), true) {
+        return direct::input_gradient(dy, weight, &shape.general());
+    }
+    let dy = dy.values(shape.pixels());
     let mut turned = vec![0f32; weight.len()];
     for o in 0..shape.channels_out {
         for i in 0..shape.channels_in {
@@ -247,16 +266,14 @@ pub(crate) fn input_gradient(
             }
         }
     }
-    by_columns(dy, &turned, None, swapped)
+    by_columns(&dy, &turned, None, swapped)
 }
 
 /// Gradients with respect to weight and bias.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>, Vec<f32>) {
-    // The gradient's transforms cost more than the forward pass's: they pay from 48 channels on, and where the sums of
-    // many tiles share the way back.
-    let channels = shape.channels_in.min(shape.channels_out);
+    // The way back pays where the sums of many tiles share it.
     let tiles = shape.batch * shape.height.div_ceil(4) * shape.width.div_ceil(4);
-    if channels >= 48 && tiles >= 96 && shape.tile() == Some(Tile::Four) {
+    if tiles >= 96 && shape.tile() == Some(Tile::Four) {
         (
             winograd::weight_gradient(x, dy, shape),
             bias_gradient(dy, shape),
@@ -268,16 +285,20 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>,
 
 /// Sum of each output channel over images and pixels, in a fixed order.
 fn bias_gradient(dy: &[f32], shape: Shape) -> Vec<f32> {
-    let mut db = vec![0f32; shape.channels_out];
-    for image in dy.chunks_exact(shape.channels_out * shape.pixels()) {
-        for (sum, plane) in db.iter_mut().zip(image.chunks_exact(shape.pixels())) {
-            *sum += vectorised(
-                #[inline(always)]
-                || chunked_sum(plane, |v| v),
-            );
-        }
-    }
-    db
+    let (pixels, image) = (shape.pixels(), shape.channels_out * shape.pixels());
+    let sum_of = |channel: usize| {
+        let planes = dy
+            .chunks_exact(image)
+            .map(|image| &image[channel * pixels..][..pixels]);
+        vectorised(
+            #[inline(always)]
+            || planes.map(|plane| chunked_sum(plane, |v| v)).sum::<f32>(),
+        )
+    };
+    (0..shape.channels_out)
+        .into_par_iter()
+        .map(sum_of)
+        .collect()
 }
 
 /// [`weight_gradient`] by im2col.
@@ -312,7 +333,10 @@ fn weight_gradient_by_columns(x: &[f32], dy: &[f32], shape: Shape) -> (Vec<f32>,
                 for (i, image) in dy.chunks_exact(shape.channels_out * pixels).enumerate() {
                     for (o, plane) in image.chunks_exact(pixels).enumerate() {
                         rows[o * stride + i * pixels..][..pixels].copy_from_slice(plane);
-                        db[o] += plane.iter().sum::<f32>();
+                        db[o] += vectorised(
+                            #[inline(always)]
+                            || chunked_sum(plane, |v| v),
+                        );
                     }
                 }
                 matmul(

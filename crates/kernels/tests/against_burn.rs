@@ -50,11 +50,17 @@ fn convolution() {
         (33, 2, 3, 5, 1),
         (1, 1, 1, 1, 1),
         (5, 8, 4, 3, 9),
+        // By its definition one way, where the registers are wide.
+        (2, 3, 16, 9, 7),
+        (3, 32, 3, 6, 6),
+        (2, 20, 1, 33, 31),
+        (1, 2, 15, 12, 40),
         // By Winograd's algorithm: whole and cut tiles, whole and cut groups of channels, several panels of weights.
         (3, 16, 16, 8, 8),
         (2, 20, 33, 7, 13),
         (1, 64, 130, 3, 5),
         (2, 48, 48, 32, 30),
+        (4, 32, 16, 20, 20),
         (7, 130, 50, 4, 4),
         (1, 16, 17, 61, 3),
         (9, 64, 48, 2, 2),
@@ -92,6 +98,7 @@ fn convolution_of_any_filter() {
     device.seed(4);
     for (batch, channels_in, channels_out, side, kernel, stride, padding) in [
         (3, 5, 7, [6, 9], [1, 1], [1, 1], [0, 0]),
+        (2, 40, 13, [9, 15], [1, 1], [1, 1], [0, 0]),
         (17, 4, 6, [7, 7], [3, 3], [2, 2], [1, 1]),
         (2, 3, 16, [16, 15], [7, 7], [2, 2], [3, 3]),
         (2, 8, 8, [8, 8], [1, 1], [2, 2], [0, 0]),
@@ -99,6 +106,16 @@ fn convolution_of_any_filter() {
         (2, 3, 2, [4, 5], [4, 2], [3, 1], [0, 2]),
         (1, 1, 1, [1, 1], [3, 3], [2, 2], [1, 1]),
         (2, 20, 18, [4, 4], [3, 3], [1, 1], [1, 1]),
+        // By their definition, where the registers are wide: one and two groups of channels, an odd one, taps that no pixel
+        // or not every pixel has.
+        (3, 16, 32, [9, 14], [3, 3], [2, 2], [1, 1]),
+        (2, 32, 48, [8, 8], [3, 3], [2, 2], [1, 1]),
+        (2, 16, 16, [5, 7], [1, 1], [2, 2], [0, 0]),
+        (1, 48, 16, [6, 9], [2, 3], [3, 2], [1, 0]),
+        (3, 16, 16, [9, 7], [5, 5], [1, 2], [2, 2]),
+        (2, 16, 3, [3, 2], [2, 2], [4, 4], [1, 1]),
+        (2, 4, 3, [9, 7], [5, 4], [1, 1], [2, 1]),
+        (1, 3, 20, [9, 7], [1, 4], [1, 1], [2, 5]),
     ] {
         let x = normal([batch, channels_in, side[0], side[1]], &device);
         let weight = normal([channels_out, channels_in, kernel[0], kernel[1]], &device);

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::Result;
 use crate::commands::{
     Accuracy, Bench, Compare, Datasets, Evaluate, Fetch, List, Merge, Model, Perf, PrepareQuick,
-    Sample, Score, Tables, Train, Verify,
+    Sample, Score, SeedsOf, Tables, Train, Verify,
 };
 
 /// What the program can do.
@@ -25,6 +25,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Two rows of a run: their difference with interval and p-value, and the samples on which they disagree
     Compare(Compare),
+    /// Runs with one classifier after another under protection (`bench --protect`): means and standard deviations
+    Seeds(SeedsOf),
     /// Name every experiment, method, similarity, data set and network
     List(List),
     /// Train a network from a configuration; goes on where an earlier run stopped
@@ -59,6 +61,7 @@ impl Command {
             Self::Datasets(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Compare(command) => command.run(),
+            Self::Seeds(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Tables(command) => command.run(),

@@ -303,6 +303,25 @@ impl Experiment {
         Ok((name, experiment))
     }
 
+    /// Puts the classifier of this name (that of its file) under protection: it becomes the first one.
+    ///
+    /// # Errors
+    /// When the experiment has none of that name.
+    pub fn protect(&mut self, name: &str) -> Result<()> {
+        let stem = |path: &String| {
+            let stem = Path::new(path).file_stem();
+            stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+        };
+        let names: Vec<String> = self.classifiers.iter().map(stem).collect();
+        let place = names.iter().position(|known| known == name);
+        let place = place.ok_or_else(|| {
+            let what = unknown(name, names.iter().map(String::as_str));
+            Error::Setting(format!("--protect: no classifier {what}"))
+        })?;
+        self.classifiers[..=place].rotate_right(1);
+        Ok(())
+    }
+
     fn check(&self, path: &Path) -> Result<()> {
         let fault = |what: String| Err(Error::file(path, what));
         if self.classifiers.is_empty() {

@@ -45,6 +45,7 @@ mod root;
 pub mod sample;
 pub mod score;
 mod scores;
+pub mod seeds;
 pub mod shard;
 pub mod spent;
 mod stages;

@@ -18,12 +18,14 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// What a stored output cost.
+    /// What a stored output costs alone: what it cost when it was computed, and what it shared with others then.
     pub fn of(output: &Output) -> Self {
-        Self {
+        let mut spent = Self {
             cost: output.cost,
             seconds: output.seconds,
-        }
+        };
+        spent += output.shared;
+        spent
     }
 }
 

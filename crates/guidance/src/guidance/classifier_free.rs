@@ -1,12 +1,12 @@
 //! Classifier-free guidance (P eq. 5; Ho & Salimans 2021) with distinct semantic guidance (P tech 3).
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
 use super::{Guidance, GuidanceContext, GuidanceStep, Prediction};
 use crate::{
-    Cost, Error,
+    Error,
     grad_cam::{check_cut, semantic_mask},
     nearest::resize_nearest,
 };
@@ -125,7 +125,7 @@ impl ClassifierFree {
     }
 
     /// The label of each row, or of each row twice: first its own, then the null label.
-    fn row_labels(&self, step: &GuidanceStep<'_>, conditional: bool, null: bool) -> Tensor<1, Int> {
+    fn row_labels(&self, step: &GuidanceStep<'_>, conditional: bool, null: bool) -> Vec<i64> {
         let own = step
             .rows
             .positions()
@@ -142,8 +142,7 @@ impl ClassifierFree {
         if null {
             labels.resize(labels.len() + step.rows.len(), self.null_label);
         }
-        let count = labels.len();
-        Tensor::from_data(TensorData::new(labels, [count]), &step.x.device())
+        labels
     }
 }
 
@@ -170,10 +169,8 @@ impl Guidance for ClassifierFree {
         }
         let (conditional, null) = (self.scale != 0.0, self.scale != 1.0);
         let labels = self.row_labels(step, conditional, null);
-        let both = conditional && null;
-        let (x, t) = (step.x.clone(), step.t());
-        let eps = if both {
-            let eps = network.eps(x.repeat_dim(0, 2), t.repeat_dim(0, 2), Some(labels));
+        let (mut eps, cost) = step.noise(network, Some(labels));
+        if conditional && null {
             let eps_label = eps.clone().narrow(0, 0, rows);
             let eps_null = eps.narrow(0, rows, rows);
             let mut direction = (eps_label - eps_null.clone()) * self.scale;
@@ -181,17 +178,12 @@ impl Guidance for ClassifierFree {
                 let [_, _, height, width] = direction.dims();
                 direction = direction * resize_nearest(step.rows.select(mask), [height, width]);
             }
-            eps_null + direction
-        } else {
-            network.eps(x, t, Some(labels))
-        };
+            eps = eps_null + direction;
+        }
         Ok(Prediction {
             eps,
             shift: None,
-            cost: Cost {
-                unet_rows: if both { 2 * rows } else { rows } as u64,
-                ..Cost::default()
-            },
+            cost,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     augment::{Donors, Drawing, Shown, Views},
     cutouts::{Crop, draw_crops},
     ddim::implied_image,
+    first_step::Question,
 };
 
 pub use config::{CleanGradConfig, CropWeight, GradientPath};
@@ -32,6 +33,8 @@ pub struct CleanGrad<'a> {
     classifier: &'a dyn Classifier,
     labels: Vec<i64>,
     views: Option<Draw>,
+    /// The views are not those of the configuration.
+    own_crops: bool,
     crop_side: usize,
     donors: Option<&'a Donors>,
 }
@@ -95,6 +98,7 @@ impl<'a> CleanGrad<'a> {
             classifier,
             labels: context.labels_below(classifier.num_classes())?,
             views: config.augments().then_some(views),
+            own_crops: false,
             crop_side,
             donors,
         })
@@ -113,6 +117,7 @@ impl<'a> CleanGrad<'a> {
             };
             crops(index).into_iter().map(shown).collect()
         }));
+        self.own_crops = true;
         self
     }
 
@@ -124,32 +129,66 @@ impl<'a> CleanGrad<'a> {
         }
     }
 
-    /// The network's eps of `step`, and the gradient of `log p`, both shaped as `step.x`.
+    /// The network's eps of `step`, and the gradient of `log p`, both shaped as `step.x`; and what they cost.
     fn gradient(
         &self,
         network: &dyn NoisePredictor,
         step: &GuidanceStep<'_>,
         labels: &[i64],
-        views: &Views<'_>,
-    ) -> (Tensor<4>, Tensor<4>) {
+    ) -> (Tensor<4>, Tensor<4>, Cost) {
         let temperature = self.config.temperature;
+        let views = self.views(step.index);
+        let seen = (step.rows.len() * views.count()) as u64;
+        let cost = Cost {
+            classifier_rows: seen,
+            classifier_gradient_rows: seen,
+            ..Cost::default()
+        };
         match self.config.gradient {
             GradientPath::Image => {
-                let eps = network.eps(step.x.clone(), step.t(), None);
-                let z = self.seen(step.x.clone(), eps.clone(), step.abar);
-                let gradient =
-                    log_probability_gradient(self.classifier, z, labels, views, temperature);
-                (eps, gradient)
+                let (eps, spent) = step.noise(network, None);
+                let compute = || {
+                    let z = self.seen(step.x.clone(), eps.clone(), step.abar);
+                    let gradient =
+                        log_probability_gradient(self.classifier, z, labels, &views, temperature);
+                    (vec![gradient], cost)
+                };
+                let (mut gradient, cost) = match self.question(labels) {
+                    Some(question) => step.once(question, compute),
+                    None => compute(),
+                };
+                (eps, gradient.remove(0), cost + spent)
             }
             GradientPath::ThroughUnet => {
                 let x = step.x.clone().autodiff().require_grad();
-                let eps = network.eps(x.clone(), step.t(), None);
+                let t = Tensor::full([step.rows.len()], step.t, &step.x.device());
+                let eps = network.eps(x.clone(), t, None);
                 let z = self.seen(x.clone(), eps.clone(), step.abar);
                 let gradients =
-                    log_probability(self.classifier, z, labels, views, temperature).backward();
-                (eps.without_autodiff(), gradient_of(&x, &gradients))
+                    log_probability(self.classifier, z, labels, &views, temperature).backward();
+                let rows = step.rows.len() as u64;
+                let cost = Cost {
+                    unet_rows: rows,
+                    unet_gradient_rows: rows,
+                    ..cost
+                };
+                (eps.without_autodiff(), gradient_of(&x, &gradients), cost)
             }
         }
+    }
+
+    /// All that the gradient depends on, besides the image; none where the views come from elsewhere.
+    fn question(&self, labels: &[i64]) -> Option<Question> {
+        if self.own_crops {
+            return None;
+        }
+        let unweighted = CleanGradConfig {
+            scale: 1.0,
+            crop_weight: CropWeight::default(),
+            normalise: false,
+            ..self.config.clone()
+        };
+        Some(Question::Gradient(labels.to_vec(), Box::new(unweighted)))
     }
 
     /// What the classifier sees: `f x0hat + (1 - f) x_t` with `f = sqrt(1 - abar)`, or `x_t` as it is.
@@ -170,7 +209,6 @@ impl Guidance for CleanGrad<'_> {
         network: &dyn NoisePredictor,
         step: &GuidanceStep<'_>,
     ) -> Result<Prediction, Error> {
-        let rows = step.rows.len() as u64;
         let labels: Option<Vec<i64>> = step
             .rows
             .positions()
@@ -182,27 +220,17 @@ impl Guidance for CleanGrad<'_> {
             expected: "a label for every row".into(),
             got: format!("{} labels", self.labels.len()),
         })?;
-        let mut cost = Cost {
-            unet_rows: rows,
-            ..Cost::default()
-        };
         if self.config.scale == 0.0 || labels.iter().all(|label| *label < 0) {
-            let eps = network.eps(step.x.clone(), step.t(), None);
+            let (eps, cost) = step.noise(network, None);
             return Ok(Prediction {
                 eps,
                 shift: None,
                 cost,
             });
         }
-        let views = self.views(step.index);
-        let (eps, mut gradient) = self.gradient(network, step, &labels, &views);
-        cost.classifier_rows = rows * views.count() as u64;
-        cost.classifier_gradient_rows = rows * views.count() as u64;
-        if self.config.gradient == GradientPath::ThroughUnet {
-            cost.unet_gradient_rows = rows;
-        }
+        let (eps, mut gradient, cost) = self.gradient(network, step, &labels);
         if self.config.crop_weight == CropWeight::Mean {
-            gradient = gradient / views.count() as f64;
+            gradient = gradient / self.views(step.index).count() as f64;
         }
         if self.config.normalise {
             gradient = unit_mean_square(gradient);

@@ -8,7 +8,9 @@ mod clean_grad;
 mod context;
 mod none;
 
-use burn::tensor::Tensor;
+use std::cell::Cell;
+
+use burn::tensor::{Tensor, TensorData};
 use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,11 @@ pub use clean_grad::{
 pub use context::GuidanceContext;
 pub use none::Unconditional;
 
-use crate::{Cost, Error, rows::Rows};
+use crate::{
+    Cost, Error,
+    first_step::{Asked, FirstStep, Question, Shared},
+    rows::Rows,
+};
 
 /// A step of the synthesis, as a guidance sees it.
 #[derive(Debug)]
@@ -34,12 +40,81 @@ pub struct GuidanceStep<'a> {
     pub x: &'a Tensor<4>,
     /// The samples that take part.
     pub rows: &'a Rows,
+    first: Option<&'a FirstStep>,
+    shared: Cell<Shared>,
 }
 
-impl GuidanceStep<'_> {
-    /// The network's step of each row, `[row]`.
-    pub fn t(&self) -> Tensor<1> {
-        Tensor::full([self.rows.len()], self.t, &self.x.device())
+impl<'a> GuidanceStep<'a> {
+    /// The step at `index`, of `x` at the training step `t` and the level `abar`.
+    pub fn new(index: usize, (t, abar): (f64, f64), x: &'a Tensor<4>, rows: &'a Rows) -> Self {
+        Self {
+            index,
+            t,
+            abar,
+            x,
+            rows,
+            first: None,
+            shared: Cell::default(),
+        }
+    }
+
+    /// The same, where all rows begin with this step.
+    pub(crate) fn first(self, first: Option<&'a FirstStep>) -> Self {
+        Self { first, ..self }
+    }
+
+    /// What the networks were not asked again.
+    pub(crate) fn shared(&self) -> Shared {
+        self.shared.get()
+    }
+
+    /// The network's noise in `x`, `[row, channel, height, width]`, and what it cost. `labels`: none, or one of each row, or
+    /// several times one of each row, which has so many answers one after the other.
+    pub fn noise(
+        &self,
+        network: &dyn NoisePredictor,
+        labels: Option<Vec<i64>>,
+    ) -> (Tensor<4>, Cost) {
+        let (mut answer, cost) = self.once(Question::Noise(labels.clone()), || {
+            let device = self.x.device();
+            let rows = labels.as_ref().map_or(self.rows.len(), Vec::len);
+            let times = rows / self.rows.len().max(1);
+            let x = match times {
+                1 => self.x.clone(),
+                _ => self.x.clone().repeat_dim(0, times),
+            };
+            let labels = labels.map(|it| Tensor::from_data(TensorData::new(it, [rows]), &device));
+            let eps = network.eps(x, Tensor::full([rows], self.t, &device), labels);
+            let cost = Cost {
+                unet_rows: rows as u64,
+                ..Cost::default()
+            };
+            (vec![eps], cost)
+        });
+        (answer.remove(0), cost)
+    }
+
+    /// The networks' answer and what it cost: nothing where it is known from another setting's first step.
+    pub(crate) fn once(
+        &self,
+        question: Question,
+        compute: impl FnOnce() -> (Vec<Tensor<4>>, Cost),
+    ) -> (Vec<Tensor<4>>, Cost) {
+        let Some(first) = self.first else {
+            return compute();
+        };
+        let asked = Asked {
+            index: self.index,
+            rows: self.rows.positions().to_vec(),
+            question,
+        };
+        let Some((answer, took)) = first.get(&asked) else {
+            return first.compute(asked, compute);
+        };
+        let mut shared = self.shared.get();
+        shared += took;
+        self.shared.set(shared);
+        (answer, Cost::default())
     }
 }
 

@@ -3,7 +3,7 @@
 use diffguard_models::NoisePredictor;
 
 use super::{Guidance, GuidanceStep, Prediction};
-use crate::{Cost, Error};
+use crate::Error;
 
 /// The network's unconditional prediction as it is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,13 +16,11 @@ impl Guidance for Unconditional {
         step: &GuidanceStep<'_>,
     ) -> Result<Prediction, Error> {
         network.check_unlabelled()?;
+        let (eps, cost) = step.noise(network, None);
         Ok(Prediction {
-            eps: network.eps(step.x.clone(), step.t(), None),
+            eps,
             shift: None,
-            cost: Cost {
-                unet_rows: step.rows.len() as u64,
-                ..Cost::default()
-            },
+            cost,
         })
     }
 }

@@ -8,15 +8,13 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata};
-use rayon::prelude::*;
 
 use super::flex::{
     Primitive, attention_shape, channel_shape, contiguous, conv_shape, conv3x3_biased,
     general_shape, norm_shape, tensor, transformed, values,
 };
 use super::{KernelOps, Maybe};
-use crate::around::Around;
-use crate::simd::vectorised;
+use crate::around::{self, Source};
 use crate::{attention, channel_norm, conv2d, conv3x3, norm_silu, upsample};
 
 /// An input that was kept for the backward pass, contiguous.
@@ -34,25 +32,6 @@ fn register(
     if let Some(id) = parent {
         grads.register::<Flex>(id, tensor(gradient, dims));
     }
-}
-
-/// `dy` where the result of a ReLU is positive, zero elsewhere.
-fn where_positive(dy: &[f32], y: &[f32]) -> Vec<f32> {
-    const PIECE: usize = 16 << 10;
-    let mut cut = dy.to_vec();
-    cut.par_chunks_mut(PIECE)
-        .zip(y.par_chunks(PIECE))
-        .for_each(|(cut, y)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for (cut, y) in cut.iter_mut().zip(y) {
-                        *cut = if *y > 0.0 { *cut } else { 0.0 };
-                    }
-                },
-            );
-        });
-    cut
 }
 
 impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
@@ -81,7 +60,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 let shape = conv_shape(&x, &weight);
                 if node_x.is_some() {
                     let dx = conv3x3::input_gradient(
-                        values(&dy),
+                        Source::Plain(values(&dy)),
                         values(&weight),
                         shape,
                         transformed(&weight, shape, ops.state.2, true),
@@ -151,7 +130,8 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 let weight = kept(checkpointer, weight);
                 let shape = general_shape(&x, &weight, stride, padding);
                 if node_x.is_some() {
-                    let dx = conv2d::input_gradient(values(&dy), values(&weight), shape);
+                    let dx =
+                        conv2d::input_gradient(Source::Plain(values(&dy)), values(&weight), shape);
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];
                     register(grads, node_x, dx, dims);
@@ -341,29 +321,32 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     result,
                     shape,
                 } = ops.state;
-                let mut d = match &result {
-                    Some(result) => where_positive(values(&dy), values(result)),
-                    None => values(&dy).to_vec(),
-                };
                 let mut parents = ops.parents.into_iter().map(|node| node.map(|node| node.id));
                 let (image, residual) = (parents.next().flatten(), parents.next().flatten());
-                if residual.is_some() {
-                    register(grads, residual, d.clone(), dims);
+                // A residual has the gradient behind the ReLU, so it is written out.
+                let cut = match (&result, residual) {
+                    (Some(y), Some(_)) => {
+                        tensor(around::where_positive(values(&dy), values(y)), dims)
+                    }
+                    _ => dy,
+                };
+                if let Some(id) = residual {
+                    grads.register::<Flex>(id, cut.clone());
                 }
                 if image.is_some() {
-                    let scaled = Around {
-                        scale: Some(values(&scale)),
-                        ..Around::default()
+                    let d = Source::Back {
+                        dy: values(&cut),
+                        y: result.as_ref().filter(|_| residual.is_none()).map(values),
+                        scale: values(&scale),
                     };
-                    scaled.finish(&mut d, (dims[1], dims[2] * dims[3]));
                     let dx = match shape.as_conv3x3() {
                         Some(shape) => conv3x3::input_gradient(
-                            &d,
+                            d,
                             values(&weight),
                             shape,
                             transformed(&weight, shape, true, true),
                         ),
-                        None => conv2d::input_gradient(&d, values(&weight), shape),
+                        None => conv2d::input_gradient(d, values(&weight), shape),
                     };
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];

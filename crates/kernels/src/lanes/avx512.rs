@@ -152,6 +152,21 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
+    fn times_plus(self, by: Self, plus: Self) -> Self {
+        // SAFETY: see `Wide`.
+        Self(unsafe { _mm512_fmadd_ps(self.0, by.0, plus.0) })
+    }
+
+    #[inline(always)]
+    fn where_positive(self, of: Self) -> Self {
+        // SAFETY: see `Wide`.
+        unsafe {
+            let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(of.0, _mm512_setzero_ps());
+            Self(_mm512_maskz_mov_ps(positive, self.0))
+        }
+    }
+
+    #[inline(always)]
     fn relu(self) -> Self {
         // SAFETY: see `Wide`.
         unsafe {

@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+use std::cell::RefCell;
 use std::ops::{Add, Mul, Sub};
 
 use crate::bf16::rounded_bits;
@@ -60,6 +61,12 @@ pub(crate) trait Vector:
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
     fn times(self, other: Self) -> Self;
+
+    /// `self * by + plus`, rounded once where there is an instruction for it.
+    fn times_plus(self, by: Self, plus: Self) -> Self;
+
+    /// Zero where `of` is not positive.
+    fn where_positive(self, of: Self) -> Self;
 
     /// Zero in place of negative values.
     fn relu(self) -> Self;
@@ -192,6 +199,16 @@ impl Vector for Lane {
     }
 
     #[inline(always)]
+    fn times_plus(self, by: Self, plus: Self) -> Self {
+        self.times(by) + plus
+    }
+
+    #[inline(always)]
+    fn where_positive(self, of: Self) -> Self {
+        self.zip(of, |a, b| if b > 0.0 { a } else { 0.0 })
+    }
+
+    #[inline(always)]
     fn relu(self) -> Self {
         self.zip(self, |a, _| if a < 0.0 { 0.0 } else { a })
     }
@@ -220,14 +237,13 @@ pub(crate) fn flat_mut(lanes: &mut [Lane]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// Reads the pixels `from..to` of up to sixteen planes, `plane` values apart; missing planes read as zero. `put`
-/// is given each pixel's vector in turn.
+/// Takes the pixels `from..to` of `count` of sixteen planes; missing planes are zero. `read` is asked for so many values of a
+/// plane from a pixel on, sixteen at most; `put` is given each pixel's vector in turn.
 #[inline(always)]
 pub(crate) fn gather<V: Vector>(
-    planes: &[f32],
-    plane: usize,
     count: usize,
     (from, to): (usize, usize),
+    read: impl Fn(usize, usize, usize) -> V,
     mut put: impl FnMut(V),
 ) {
     let mut p = from;
@@ -236,15 +252,15 @@ pub(crate) fn gather<V: Vector>(
         let mut rows = [V::zero(); LANES];
         // Loops over all sixteen are unrolled, and the rows stay in registers.
         if n == LANES && count == LANES {
-            for (l, row) in rows.iter_mut().enumerate() {
-                *row = V::read(&planes[l * plane + p..][..LANES]);
+            for (plane, row) in rows.iter_mut().enumerate() {
+                *row = read(plane, p, LANES);
             }
             for row in V::transpose(rows) {
                 put(row);
             }
         } else {
-            for (l, row) in rows.iter_mut().enumerate().take(count) {
-                *row = V::read(&planes[l * plane + p..][..n]);
+            for (plane, row) in rows.iter_mut().enumerate().take(count) {
+                *row = read(plane, p, n);
             }
             for row in V::transpose(rows).into_iter().take(n) {
                 put(row);
@@ -283,5 +299,46 @@ pub(crate) fn scatter<V: Vector>(
             }
         }
         p += n;
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Lane>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `f` a buffer of this thread, whose contents are what the last user left.
+pub(crate) fn with_scratch<R>(lanes: usize, f: impl FnOnce(&mut [Lane]) -> R) -> R {
+    let mut buffer = SCRATCH.take();
+    if buffer.len() < lanes {
+        buffer.resize(lanes, Lane::ZERO);
+    }
+    let result = f(&mut buffer[..lanes]);
+    SCRATCH.set(buffer);
+    result
+}
+
+/// A buffer that several threads write at places of their own.
+pub(crate) struct Shared<T>(pub *mut T);
+
+// SAFETY: what writes is unsafe and asks for disjoint places.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl Shared<Lane> {
+    /// # Safety
+    /// `at` is inside the buffer, and no other thread reads or writes it.
+    #[inline(always)]
+    pub unsafe fn store<V: Vector>(&self, at: usize, value: V) {
+        // SAFETY: the caller's promise; lanes have no values that a reference may not see.
+        value.store(unsafe { &mut *self.0.add(at) });
+    }
+}
+
+impl Shared<f32> {
+    /// # Safety
+    /// The first `count` of sixteen values from `at` on are inside the buffer, and no other thread reads or writes them.
+    #[inline(always)]
+    pub unsafe fn write_values<V: Vector>(&self, at: usize, values: V, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { values.write(self.0.add(at), count) }
     }
 }

@@ -2,21 +2,24 @@
 
 use rayon::prelude::*;
 
-use super::grid::{Grid, Span, same};
+use super::Weights;
+use super::grid::{Grid, Span, planes, same};
 use super::transforms::{GradientToTaps, ToTaps, WeightFromTaps, both};
-use super::{Shared, Weights, with_scratch};
 use crate::conv3x3::Shape;
-use crate::lanes::{Kernel, LANES, Lane, Vector, flat, flat_mut, scatter, widest};
+use crate::lanes::{
+    Kernel, LANES, Lane, Shared, Vector, flat, flat_mut, scatter, widest, with_scratch,
+};
 use crate::matmul::matmul_into;
 
 /// Tiles whose products the weight gradient sums at once.
 const GRADIENT_TILES: usize = 512;
 
+const M: usize = 4;
+const A: usize = 6;
+const TAPS: usize = A * A;
+
 /// Gradient with respect to weight `[out, in, 3, 3]`.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
-    const M: usize = 4;
-    const A: usize = 6;
-    const TAPS: usize = A * A;
     let grid = Grid::new(&shape, M);
     let groups_in = shape.channels_in.div_ceil(LANES);
     let groups_out = shape.channels_out.div_ceil(LANES);
@@ -25,68 +28,68 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: Shape) -> Vec<f32> {
     let chunk_tiles = chunk_rows * grid.columns;
     let tap_in = chunk_tiles * groups_in + 1;
     let tap_out = chunk_tiles * groups_out + 1;
+    let tap_sums = Weights::tap(shape.channels_in, groups_out);
     // One row of tiles a work item: rows share no tiles.
     let patch = grid.patch(1);
 
-    let mut transformed = vec![Lane::ZERO; TAPS * tap_in];
-    let mut gradients = vec![Lane::ZERO; TAPS * tap_out];
-    let tap_sums = Weights::tap(shape.channels_in, groups_out);
-    let mut sums = vec![Lane::ZERO; TAPS * tap_sums];
-    for start in (0..rows).step_by(chunk_rows) {
-        let end = (start + chunk_rows).min(rows);
-        let count = (end - start) * grid.columns;
-        let (to_x, to_dy) = (
-            Shared(transformed.as_mut_ptr()),
-            Shared(gradients.as_mut_ptr()),
-        );
-        (start..end).into_par_iter().for_each(|row| {
-            let span = Span {
-                image: row / grid.rows,
-                from: row % grid.rows,
-                to: row % grid.rows + 1,
-                first: (row - start) * grid.columns,
-            };
-            with_scratch(patch, |patch| {
-                widest(TransformRow {
-                    x,
-                    dy,
-                    shape: &shape,
-                    grid,
-                    span,
-                    patch,
-                    taps: (tap_in, tap_out),
-                    to_x: &to_x,
-                    to_dy: &to_dy,
+    let mut dw = vec![0f32; shape.channels_out * shape.channels_in * 9];
+    with_scratch(TAPS * (tap_in + tap_out + tap_sums), |scratch| {
+        let (transformed, scratch) = scratch.split_at_mut(TAPS * tap_in);
+        let (gradients, sums) = scratch.split_at_mut(TAPS * tap_out);
+        for start in (0..rows).step_by(chunk_rows) {
+            let end = (start + chunk_rows).min(rows);
+            let count = (end - start) * grid.columns;
+            let (to_x, to_dy) = (
+                Shared(transformed.as_mut_ptr()),
+                Shared(gradients.as_mut_ptr()),
+            );
+            (start..end).into_par_iter().for_each(|row| {
+                let span = Span {
+                    image: row / grid.rows,
+                    from: row % grid.rows,
+                    to: row % grid.rows + 1,
+                    first: (row - start) * grid.columns,
+                };
+                with_scratch(patch, |patch| {
+                    widest(TransformRow {
+                        x,
+                        dy,
+                        shape: &shape,
+                        grid,
+                        span,
+                        patch,
+                        taps: (tap_in, tap_out),
+                        to_x: &to_x,
+                        to_dy: &to_dy,
+                    });
                 });
             });
-        });
-        sums.par_chunks_exact_mut(tap_sums)
+            sums.par_chunks_exact_mut(tap_sums)
+                .enumerate()
+                .for_each(|(tap, sums)| {
+                    matmul_into(
+                        (groups_out * LANES, shape.channels_in, count),
+                        flat_mut(sums),
+                        (1, groups_out * LANES),
+                        start > 0,
+                        flat(&gradients[tap * tap_out..(tap + 1) * tap_out]),
+                        (1, groups_out * LANES),
+                        flat(&transformed[tap * tap_in..(tap + 1) * tap_in]),
+                        (groups_in * LANES, 1),
+                    );
+                });
+        }
+        dw.par_chunks_mut(LANES * shape.channels_in * 9)
             .enumerate()
-            .for_each(|(tap, sums)| {
-                matmul_into(
-                    (groups_out * LANES, shape.channels_in, count),
-                    flat_mut(sums),
-                    (1, groups_out * LANES),
-                    start > 0,
-                    flat(&gradients[tap * tap_out..(tap + 1) * tap_out]),
-                    (1, groups_out * LANES),
-                    flat(&transformed[tap * tap_in..(tap + 1) * tap_in]),
-                    (groups_in * LANES, 1),
-                );
+            .for_each(|(group, dw)| {
+                widest(TransformSums {
+                    sums: &*sums,
+                    shape: &shape,
+                    group,
+                    dw,
+                });
             });
-    }
-
-    let mut dw = vec![0f32; shape.channels_out * shape.channels_in * 9];
-    dw.par_chunks_mut(LANES * shape.channels_in * 9)
-        .enumerate()
-        .for_each(|(group, dw)| {
-            widest(TransformSums {
-                sums: &sums,
-                shape: &shape,
-                group,
-                dw,
-            });
-        });
+    });
     dw
 }
 
@@ -107,8 +110,6 @@ struct TransformRow<'a> {
 impl Kernel for TransformRow<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        const M: usize = 4;
-        const A: usize = 6;
         let (grid, span, shape) = (self.grid, self.span, self.shape);
         let pixels = shape.height * shape.width;
         let (groups_in, groups_out) = (
@@ -119,7 +120,8 @@ impl Kernel for TransformRow<'_> {
         for group in 0..groups_in {
             let from = (span.image * shape.channels_in + group * LANES) * pixels;
             let present = (shape.channels_in - group * LANES).min(LANES);
-            grid.read::<V>(&self.x[from..], present, span, self.patch, same);
+            let rows = planes::<V>(&self.x[from..], pixels);
+            grid.read(rows, present, span, self.patch, same);
             for column in 0..grid.columns {
                 let square = &self.patch[column * M..][..(A - 1) * pitch + A];
                 let at = (span.first + column) * groups_in + group;
@@ -137,7 +139,8 @@ impl Kernel for TransformRow<'_> {
         for group in 0..groups_out {
             let from = (span.image * shape.channels_out + group * LANES) * pixels;
             let present = (shape.channels_out - group * LANES).min(LANES);
-            grid.read::<V>(&self.dy[from..], present, span, self.patch, same);
+            let rows = planes::<V>(&self.dy[from..], pixels);
+            grid.read(rows, present, span, self.patch, same);
             for column in 0..grid.columns {
                 let square = &self.patch[pitch + 1 + column * M..][..(M - 1) * pitch + M];
                 let at = (span.first + column) * groups_out + group;
@@ -166,7 +169,6 @@ struct TransformSums<'a> {
 impl Kernel for TransformSums<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        const A: usize = 6;
         let (group, groups) = (self.group, self.shape.channels_out.div_ceil(LANES));
         let tap = self.sums.len() / (A * A);
         let depth = self.shape.channels_in * 9;

@@ -63,11 +63,12 @@ impl Grid {
         (rows * self.side + 2) * self.patch_width()
     }
 
-    /// Copies `map` of up to sixteen channels of the pixels under a span, with a border of one pixel, into `patch`.
+    /// Copies `map` of up to sixteen channels of the pixels under a span, with a border of one pixel, into `patch`. `from` is
+    /// asked for so many values of a channel from a pixel on.
     #[inline(always)]
     pub fn read<V: Vector>(
         self,
-        image: &[f32],
+        from: impl Fn(usize, usize, usize) -> V,
         count: usize,
         span: Span,
         patch: &mut [Lane],
@@ -88,10 +89,9 @@ impl Grid {
         }
         let (mut at, mut column) = (inside.start + 1, 0);
         gather::<V>(
-            image,
-            self.height * self.width,
             count,
             (first * self.width, last * self.width),
+            from,
             #[inline(always)]
             |value| {
                 map(value).store(&mut patch[at + column]);
@@ -103,6 +103,16 @@ impl Grid {
             },
         );
     }
+}
+
+/// Reads planes of `pixels`, one after the other.
+#[inline(always)]
+pub(super) fn planes<V: Vector>(
+    image: &[f32],
+    pixels: usize,
+) -> impl Fn(usize, usize, usize) -> V + '_ {
+    #[inline(always)]
+    move |plane, p, count| V::read(&image[plane * pixels + p..][..count])
 }
 
 /// Leaves a pixel as it is.

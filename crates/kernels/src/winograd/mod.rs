@@ -13,18 +13,16 @@ mod grid;
 mod transforms;
 mod weights;
 
-use std::cell::RefCell;
-
 use rayon::prelude::*;
 
 pub(crate) use self::gradient::weight_gradient;
 pub(crate) use self::weights::Weights;
 
-use self::grid::{Grid, same};
+use self::grid::{Grid, planes, same};
 use self::transforms::{FromTaps, ToTaps, Transform, both};
-use crate::around::Around;
+use crate::around::{Around, Source};
 use crate::conv3x3::Shape;
-use crate::lanes::{Kernel, LANES, Lane, Vector, scatter, widest};
+use crate::lanes::{Kernel, LANES, Lane, Shared, Vector, scatter, widest, with_scratch};
 use crate::products::panel;
 
 /// Rows of a packed panel of transformed weights: the height of the matrix product's widest micro-kernel.
@@ -46,8 +44,13 @@ pub(crate) enum Tile {
     Four,
 }
 
-/// `y = conv(x, weight)` with what is `around` it; `x` and the result row-major.
-pub(crate) fn forward(x: &[f32], weights: &Weights, around: Around<'_>, shape: Shape) -> Vec<f32> {
+/// `y = conv(x, weight)` with what is `around` it; `x` and the result row-major. Nothing is done `before` to what is not plain.
+pub(crate) fn forward(
+    x: Source<'_>,
+    weights: &Weights,
+    around: Around<'_>,
+    shape: Shape,
+) -> Vec<f32> {
     assert_eq!(
         (weights.channels_in, weights.channels_out),
         (shape.channels_in, shape.channels_out)
@@ -59,7 +62,7 @@ pub(crate) fn forward(x: &[f32], weights: &Weights, around: Around<'_>, shape: S
 }
 
 fn forward_by<const M: usize, const A: usize>(
-    x: &[f32],
+    x: Source<'_>,
     weights: &Weights,
     around: Around<'_>,
     shape: Shape,
@@ -85,7 +88,11 @@ where
     let span_rows = unit_rows.min(grid.rows);
     let patch = grid.patch(span_rows);
 
-    let affines = around.before.map(|before| before.affines(x));
+    let affines = match (x, around.before) {
+        (Source::Plain(x), Some(before)) => Some(before.affines(x)),
+        (_, None) => None,
+        (Source::Back { .. }, Some(_)) => panic!("winograd: a gradient is not normalised"),
+    };
     let mut y = Vec::<f32>::with_capacity(shape.batch * shape.channels_out * pixels);
     let out = Shared(y.as_mut_ptr());
     let work = |unit: usize| {
@@ -130,7 +137,7 @@ where
 
 /// The tiles of a unit, transformed: `[tap][tile][group of channels]`, a lane more than that from tap to tap.
 struct TransformTiles<'a, const M: usize, const A: usize> {
-    x: &'a [f32],
+    x: Source<'a>,
     /// `silu(x * a + b)` on the way in, `[batch, in]` each.
     before: Option<&'a (Vec<f32>, Vec<f32>)>,
     shape: &'a Shape,
@@ -153,25 +160,39 @@ where
         let tap = self.transformed.len() / (A * A);
         let pitch = grid.patch_width();
         for span in grid.spans(self.rows.0, self.rows.1) {
-            let image = &self.x[span.image * shape.channels_in * pixels..];
             for group in 0..groups {
-                let planes = &image[group * LANES * pixels..];
-                let present = (shape.channels_in - group * LANES).min(LANES);
-                let own = span.image * shape.channels_in + group * LANES..;
-                match self.before {
-                    Some((a, b)) => {
-                        let (a, b) = (&a[own.clone()][..present], &b[own][..present]);
-                        let (a, b) = (V::read(a), V::read(b));
-                        grid.read::<V>(
-                            planes,
-                            present,
-                            span,
-                            self.patch,
-                            #[inline(always)]
-                            |x| x.affine_silu(a, b),
-                        );
+                let first = group * LANES;
+                let present = (shape.channels_in - first).min(LANES);
+                let own = span.image * shape.channels_in + first;
+                match self.x {
+                    Source::Plain(x) => {
+                        let rows = planes::<V>(&x[own * pixels..], pixels);
+                        match self.before {
+                            Some((a, b)) => {
+                                let (a, b) = (&a[own..][..present], &b[own..][..present]);
+                                let (a, b) = (V::read(a), V::read(b));
+                                grid.read(
+                                    rows,
+                                    present,
+                                    span,
+                                    self.patch,
+                                    #[inline(always)]
+                                    |x| x.affine_silu(a, b),
+                                );
+                            }
+                            None => grid.read(rows, present, span, self.patch, same),
+                        }
                     }
-                    None => grid.read::<V>(planes, present, span, self.patch, same),
+                    source @ Source::Back { .. } => grid.read::<V>(
+                        #[inline(always)]
+                        |plane, p, count| {
+                            source.read((own + plane) * pixels + p, count, first + plane)
+                        },
+                        present,
+                        span,
+                        self.patch,
+                        same,
+                    ),
                 }
                 let mut tile = span.first;
                 for row in 0..span.to - span.from {
@@ -320,45 +341,4 @@ fn multiply(
             tiles,
         );
     }
-}
-
-/// A buffer that several threads write at places of their own.
-struct Shared<T>(*mut T);
-
-// SAFETY: what writes is unsafe and asks for disjoint places.
-unsafe impl<T: Send> Sync for Shared<T> {}
-
-impl Shared<Lane> {
-    /// # Safety
-    /// `at` is inside the buffer, and no other thread reads or writes it.
-    #[inline(always)]
-    unsafe fn store<V: Vector>(&self, at: usize, value: V) {
-        // SAFETY: the caller's promise; lanes have no values that a reference may not see.
-        value.store(unsafe { &mut *self.0.add(at) });
-    }
-}
-
-impl Shared<f32> {
-    /// # Safety
-    /// The first `count` of sixteen values from `at` on are inside the buffer, and no other thread reads or writes them.
-    #[inline(always)]
-    unsafe fn write_values<V: Vector>(&self, at: usize, values: V, count: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { values.write(self.0.add(at), count) }
-    }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<Lane>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Lends `f` a buffer of this thread, whose contents are what the last user left.
-fn with_scratch<R>(lanes: usize, f: impl FnOnce(&mut [Lane]) -> R) -> R {
-    let mut buffer = SCRATCH.take();
-    if buffer.len() < lanes {
-        buffer.resize(lanes, Lane::ZERO);
-    }
-    let result = f(&mut buffer[..lanes]);
-    SCRATCH.set(buffer);
-    result
 }

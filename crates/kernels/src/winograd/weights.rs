@@ -100,13 +100,14 @@ where
                 }
             }
         } else {
-            let from = group * LANES * channels_in * 9;
+            let depth = channels_in * 9;
+            let own = &self.weight[group * LANES * depth..];
             let mut next = filters.iter_mut();
             gather::<V>(
-                &self.weight[from..],
-                channels_in * 9,
                 count,
-                (0, channels_in * 9),
+                (0, depth),
+                #[inline(always)]
+                |o, k, count| V::read(&own[o * depth + k..][..count]),
                 #[inline(always)]
                 |value| {
                     if let Some(to) = next.next() {

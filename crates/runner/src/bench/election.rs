@@ -196,6 +196,7 @@ pub(super) fn oracle(
         parts,
         units,
         pipeline,
+        None,
     )? {
         all.push(name, values)?;
     }

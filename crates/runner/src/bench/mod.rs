@@ -51,6 +51,8 @@ use crate::{Error, Result, Root, device, evaluate, synthetic};
 pub struct Options {
     /// Images a test set at most; validation sets are cut to it too.
     pub limit: Option<usize>,
+    /// The classifier under protection by name, in place of the experiment's first.
+    pub protect: Option<String>,
     /// Output directory.
     pub out: Option<PathBuf>,
     /// The share of the work that is computed; all of it and its tables where not given.
@@ -122,6 +124,9 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         experiment.validation_limit = experiment.validation_limit.min(limit);
         experiment.extra_limit = experiment.extra_limit.map(|most| most.min(limit));
     }
+    if let Some(classifier) = &options.protect {
+        experiment.protect(classifier)?;
+    }
     experiment.batch = options.batch.unwrap_or(experiment.batch).max(1);
     experiment.seed = options.seed.unwrap_or(experiment.seed);
     experiment.compute = options.compute.unwrap_or(experiment.compute);
@@ -139,11 +144,15 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             experiment.compute.name()
         )));
     }
+    let named = match &options.protect {
+        Some(classifier) => format!("{name}-{classifier}"),
+        None => name.clone(),
+    };
     let out = match (&options.out, options.limit) {
         (Some(out), _) => out.clone(),
-        _ if options.synthetic => root.runs().join(format!("{name}-synthetic")),
-        (None, Some(limit)) => root.runs().join(format!("{name}-limit-{limit}")),
-        (None, None) => root.results().join(&name),
+        _ if options.synthetic => root.runs().join(format!("{named}-synthetic")),
+        (None, Some(limit)) => root.runs().join(format!("{named}-limit-{limit}")),
+        (None, None) => root.results().join(&named),
     };
     let store = match (&options.store, &options.out) {
         (Some(store), _) => store.clone(),
@@ -405,7 +414,9 @@ fn stages_of(
     units.retain(|unit| parts[unit.part].split != Split::Fit);
     invert_units(experiment, networks, parts, &mut units, pipeline)?;
     let guards = &experiment.guards;
-    run_guards(experiment, guards, networks, parts, &mut units, pipeline)?;
+    run_guards(
+        experiment, guards, networks, parts, &mut units, pipeline, None,
+    )?;
     trace_units(experiment, networks, parts, &mut units, pipeline).map(|_| ())
 }
 
@@ -441,6 +452,7 @@ fn scores(
         parts,
         &mut rest,
         pipeline,
+        None,
     )? {
         scores.push(column, values)?;
     }

@@ -1,6 +1,7 @@
 //! The work units of a run, and the stages over all of them.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use diffguard_guidance::{GuidanceConfig, Known, SimilarityName};
 
@@ -131,7 +132,7 @@ pub(super) fn invert_units(
                 made.image.let_go();
                 unit.reconstructed.insert(name, made);
             }
-            inverted.latent.let_go();
+            inverted.let_go();
             unit.inverted.insert(inversion_name.clone(), inverted);
         }
         Ok(())
@@ -140,7 +141,8 @@ pub(super) fn invert_units(
 }
 
 /// Synthesises and compares all units under some guards; the columns by name. All guards of a unit are run before the
-/// next one, so that they share what the networks say of its references.
+/// next one, so that they share what the networks say of its references and at their first step. No guard is begun after
+/// `until`.
 pub(super) fn run_guards(
     experiment: &Experiment,
     guards: &[Guard],
@@ -148,6 +150,7 @@ pub(super) fn run_guards(
     parts: &[Part],
     units: &mut [Done],
     pipeline: &Pipeline,
+    until: Option<Instant>,
 ) -> Result<Vec<(String, Vec<f64>)>> {
     let compared = pipeline.each(units, |done| {
         let set = parts[done.part].set.name();
@@ -160,6 +163,9 @@ pub(super) fn run_guards(
         let mut comparisons = Comparisons::of(done, networks, pipeline)?;
         let (mut compared, mut synthesised) = (Vec::new(), Vec::new());
         for (place, guard) in guards.iter().enumerate() {
+            if until.is_some_and(|until| Instant::now() > until) {
+                break;
+            }
             let labels = guard.label.choose(&known, experiment.seed)?;
             let what = format!("{} on {set}", guard.name);
             let mut made = synthesise(
@@ -183,6 +189,7 @@ pub(super) fn run_guards(
             synthesised.push((guard.name.clone(), made));
         }
         drop(comparisons);
+        done.inverted.values_mut().for_each(Inversion::let_go);
         done.synthesised.extend(synthesised);
         Ok(compared)
     })?;

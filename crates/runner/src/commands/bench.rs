@@ -20,6 +20,9 @@ pub struct Bench {
     /// Images of each test set at most; the outputs then go to runs/, never over committed results
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// The classifier under protection, by the name of its file, in place of the experiment's first; see `seeds`
+    #[arg(long, value_name = "NAME")]
+    protect: Option<String>,
     /// Output directory [default: results/NAME, with --limit runs/NAME-limit-N]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         let options = Options {
             limit: self.limit,
+            protect: self.protect,
             out: self.out,
             shard: self.shard,
             store: self.store,

@@ -16,6 +16,7 @@ use diffguard_report::{Metric, MetricRow, csv, write_atomic};
 
 pub use self::grid::grid;
 pub(crate) use self::grid::{factor, tile};
+pub(crate) use self::tables::main_groups;
 use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;

@@ -27,7 +27,7 @@ pub(super) fn envelopes(run: &Run) -> Vec<(String, [String; 2])> {
 }
 
 /// Baselines, the headline and the best setting of each guard (on validation), fusions, oracles.
-pub(super) fn main_groups(run: &Run) -> Vec<MethodGroup> {
+pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
     let experiment = &run.record.configuration;
     let mut baselines: Vec<(String, Vec<String>)> = Vec::new();
     for baseline in &run.record.baselines {

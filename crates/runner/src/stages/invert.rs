@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 use diffguard_guidance::{
-    EarlyStopConfig, InversionConfig, Look, ScheduleConfig, SimilarityName, StopMetric, Trajectory,
+    EarlyStopConfig, FirstStep, InversionConfig, Look, ScheduleConfig, SimilarityName, StopMetric,
+    Trajectory,
 };
 use diffguard_models::Compute;
 use serde::Serialize;
@@ -29,6 +30,16 @@ pub struct Inversion {
     pub key: Key,
     /// What it cost when it was computed, its encoding included.
     pub spent: Spent,
+    /// What the networks have answered at the latent while its work unit is at work.
+    pub first: FirstStep,
+}
+
+impl Inversion {
+    /// Lets go of the latent, which the store has, and of all that is known of it.
+    pub fn let_go(&mut self) {
+        self.latent.let_go();
+        self.first.let_go();
+    }
 }
 
 #[derive(Serialize)]
@@ -157,6 +168,7 @@ pub fn invert(
             .map(|&stop| stop as usize)
             .collect(),
         spent,
+        first: FirstStep::default(),
         latent: Kept::new(STAGE, &key, output, "latent")?,
         key,
     })

@@ -109,6 +109,7 @@ pub fn synthesise(
                 .map(|&stop| trajectory.start_after(stop, synthesis.lead))
                 .collect(),
             samples: Some(unit.samples.clone()),
+            first: Some(inversion.first.clone()),
         };
         let made = diffguard_guidance::synthesise(
             diffusion.unet.as_ref(),
@@ -124,6 +125,10 @@ pub fn synthesise(
         };
         let mut output = Output {
             cost: made.cost + context.cost() + decoded,
+            shared: Spent {
+                cost: made.shared.cost,
+                seconds: made.shared.seconds,
+            },
             ..Output::default()
         };
         output.arrays.insert("image".into(), array(image)?);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{Array, Output};
+use crate::spent::Spent;
 
 /// The bytes of an output, or why there are none.
 pub(super) fn encode(output: &Output) -> Result<Vec<u8>, String> {
@@ -25,10 +26,14 @@ pub(super) fn encode(output: &Output) -> Result<Vec<u8>, String> {
         views.push((name.clone(), view));
     }
     let cost = serde_json::to_string(&output.cost).map_err(|error| error.to_string())?;
-    let metadata = HashMap::from([
+    let mut metadata = HashMap::from([
         ("cost".to_owned(), cost),
         ("seconds".to_owned(), output.seconds.to_string()),
     ]);
+    if output.shared != Spent::default() {
+        let shared = serde_json::to_string(&output.shared).map_err(|error| error.to_string())?;
+        metadata.insert("shared".to_owned(), shared);
+    }
     safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
 }
 
@@ -58,5 +63,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Output> {
         arrays,
         cost: serde_json::from_str(metadata.get("cost")?).ok()?,
         seconds: metadata.get("seconds")?.parse().ok()?,
+        shared: match metadata.get("shared") {
+            Some(shared) => serde_json::from_str(shared).ok()?,
+            None => Spent::default(),
+        },
     })
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::place::StorePlace;
+use crate::spent::Spent;
 use crate::{Error, Result};
 
 /// A hash of everything that an output depends on.
@@ -65,6 +66,8 @@ pub struct Output {
     pub cost: Cost,
     /// Seconds that it took when it was computed.
     pub seconds: f64,
+    /// What it would have taken besides, had another setting not computed it already.
+    pub shared: Spent,
 }
 
 impl Output {
@@ -244,6 +247,10 @@ mod tests {
                 ..Cost::default()
             },
             seconds: 0.125,
+            shared: Spent {
+                cost: Cost::default(),
+                seconds: 0.0625,
+            },
         }
     }
 

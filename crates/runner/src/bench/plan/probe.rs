@@ -8,7 +8,7 @@ use super::setting::{Of, Rate, Setting, mean};
 use crate::Result;
 use crate::bench::traces::trace_units;
 use crate::bench::units::{Done, invert_units, observe_units, run_guards};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Guard};
 use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::perturb;
@@ -129,14 +129,19 @@ impl Bench<'_> {
                 ..experiment.clone()
             };
             invert_units(&alone, networks, parts, units, scratch)?;
-            for (place, guard) in experiment.guards.iter().enumerate() {
-                let asked = [Of::Synthesise(place), Of::Compare(place)];
-                let asked = asked.iter().any(|of| wanted.contains(of));
-                if guard.inversion == *name && asked && begun.elapsed() <= PROBE_TIME {
-                    let guard = std::slice::from_ref(guard);
-                    run_guards(&alone, guard, networks, parts, units, scratch)?;
-                }
-            }
+            // Together, as in the run: they share their first step.
+            let asked = |place: usize| {
+                wanted.contains(&Of::Synthesise(place)) || wanted.contains(&Of::Compare(place))
+            };
+            let guards: Vec<Guard> = experiment
+                .guards
+                .iter()
+                .enumerate()
+                .filter(|(place, guard)| guard.inversion == *name && asked(*place))
+                .map(|(_, guard)| guard.clone())
+                .collect();
+            let until = Some(begun + PROBE_TIME);
+            run_guards(&alone, &guards, networks, parts, units, scratch, until)?;
         }
         Ok(())
     }

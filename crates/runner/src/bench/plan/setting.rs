@@ -4,6 +4,7 @@ use diffguard_guidance::Cost;
 use diffguard_ood::detectors::Odin;
 
 use crate::Result;
+use crate::spent::Spent;
 use crate::store::{Key, Store};
 
 /// A stage under one setting.
@@ -60,7 +61,22 @@ pub(super) struct Rate {
     pub(super) seconds: f64,
     pub(super) unet_rows: f64,
     pub(super) bytes: f64,
+    /// Seconds and rows that it would have taken besides, had an earlier setting not computed them.
+    pub(super) shared: (f64, f64),
     pub(super) from: &'static str,
+}
+
+impl Rate {
+    /// As the only setting.
+    fn alone(self) -> Self {
+        let (seconds, unet_rows) = self.shared;
+        Self {
+            seconds: self.seconds + seconds,
+            unet_rows: self.unet_rows + unet_rows,
+            shared: (0.0, 0.0),
+            ..self
+        }
+    }
 }
 
 /// Of all guards that may be elected, one alone will run again under oracle labels: the one of which the most is
@@ -75,7 +91,8 @@ pub(super) fn elected(settings: &mut Vec<Setting>) {
     };
     for i in 0..settings.len() {
         if let (Of::Oracle(guard), None) = (&settings[i].of, settings[i].rate) {
-            settings[i].rate = rate_of(*guard, settings);
+            // The predicted label and the true one share nothing.
+            settings[i].rate = rate_of(*guard, settings).map(Rate::alone);
         }
     }
     let kept = settings
@@ -125,6 +142,7 @@ impl Setting {
     /// What the samples in a store took.
     pub(super) fn measured(&self, store: &Store, from: &'static str) -> Result<Option<Rate>> {
         let (mut images, mut seconds, mut bytes, mut cost) = (0, 0.0, 0.0, Cost::default());
+        let mut shared = Spent::default();
         for (key, of) in &self.samples {
             // One that is not whole is computed again.
             let Some(output) = store.get(self.stage, key)? else {
@@ -133,6 +151,7 @@ impl Setting {
             images += of;
             seconds += output.seconds;
             cost += output.cost;
+            shared += output.shared;
             bytes += output.bytes() as f64;
         }
         if images == 0 {
@@ -143,6 +162,10 @@ impl Setting {
             seconds: seconds / images,
             unet_rows: cost.unet_rows as f64 / images,
             bytes: bytes / images,
+            shared: (
+                shared.seconds / images,
+                shared.cost.unet_rows as f64 / images,
+            ),
             from,
         }))
     }
@@ -163,6 +186,10 @@ pub(super) fn mean(of: &Setting, settings: &[Setting]) -> Option<Rate> {
         seconds: mean(&|rate, longer| rate.seconds * longer),
         unet_rows: mean(&|rate, longer| rate.unet_rows * longer),
         bytes: mean(&|rate, _| rate.bytes),
+        shared: (
+            mean(&|rate, _| rate.shared.0),
+            mean(&|rate, _| rate.shared.1),
+        ),
         from: "the others",
     })
 }
@@ -182,6 +209,7 @@ mod tests {
             seconds: 0.5 * unet_rows,
             unet_rows,
             bytes: 7.0,
+            shared: (0.0, 0.0),
             from: "probe",
         };
         let known = [of(4, Some(rate(8.0))), of(10, Some(rate(20.0)))];

@@ -1,4 +1,5 @@
-//! An ablation of four settings on the same 16 images and N = 5 steps: one inversion, four syntheses.
+//! An ablation of four settings on the same 16 images and N = 5 steps: one inversion, four syntheses that share what they
+//! ask the networks at their first step.
 //!
 //! The peer does what the published code does: for each setting the inversion again and, with Clean Grad, two runs of the
 //! U-Net a step with an autograd graph that is recorded and not used.
@@ -71,13 +72,20 @@ fn prepare(settings: [serde_json::Value; 4]) -> Result<Work> {
     let labels: Vec<i64> = (0..BATCH).map(|i| (i % CLASSES) as i64).collect();
     let run = move || -> Result<()> {
         let inverted = invert(&unet, &trajectory, &inversion, image.clone(), &mut |_| {})?;
+        let start = Start::after(&inverted, &trajectory, None).shared();
         for setting in &settings {
             let context =
                 GuidanceContext::new(&unet, Some(&classifier), image.clone(), labels.clone())?;
             let guidance = setting.prepare(&context)?;
-            let start = Start::after(&inverted, &trajectory, None);
             let config = SynthesisConfig::default();
-            synthesise(&unet, &trajectory, &config, &*guidance, start, &mut |_| {})?;
+            synthesise(
+                &unet,
+                &trajectory,
+                &config,
+                &*guidance,
+                start.clone(),
+                &mut |_| {},
+            )?;
         }
         Ok(())
     };
