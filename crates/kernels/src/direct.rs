@@ -413,6 +413,8 @@ impl Image<'_> {
 }
 
 /// The sums of `C` channels at all values `from.0..=from.1` of a padded plane, `[channel][value]`, `to.1` lanes a channel.
+// Loops go by index, so that the sums stay in registers.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn along<V: Vector, const C: usize>(
     padded: &[f32],
@@ -432,7 +434,6 @@ fn along<V: Vector, const C: usize>(
                     V::splat(weights[c * depth + channel * taps.len() + t])
                 });
                 let values = &padded[channel * plane + start + tap..][..VECTORS * LANES];
-                // By index, so that the sums stay in registers.
                 for v in 0..VECTORS {
                     let value = V::read(&values[v * LANES..][..LANES]);
                     for c in 0..C {

@@ -92,6 +92,8 @@ struct Block<'a> {
 }
 
 impl Kernel for Block<'_> {
+    // Loops go by index, so that the sums stay in registers.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     fn run<V: Vector>(self) {
         let (channels_in, channels_out) = self.channels;
@@ -115,7 +117,6 @@ impl Kernel for Block<'_> {
             });
             let mut total = [[V::zero(); CHANNELS]; VECTORS];
             for (i, lanes) in self.scratch.chunks_exact(VECTORS).enumerate() {
-                // By index, so that the sums stay in registers.
                 let values: [V; VECTORS] = std::array::from_fn(|v| V::load(&lanes[v]));
                 for c in 0..CHANNELS {
                     // SAFETY: every filter has as many values as there are channels in the scratch.
