@@ -20,6 +20,9 @@ const VECTORS: usize = 8;
 /// Channels that are summed together over neighbouring pixels.
 const CHANNELS: usize = 3;
 
+/// Terms that are summed before they are added to the rest: a long sum of small terms loses more.
+const TERMS: usize = 256;
+
 /// Whether the convolution of `shape`, or its input gradient (`turned`), is done here: with AVX-512, whose registers hold all
 /// sums, and where the lanes do not stand empty.
 pub(crate) fn wanted(shape: &Shape, turned: bool) -> bool {
@@ -428,17 +431,26 @@ fn along<V: Vector, const C: usize>(
     let channels = depth / taps.len().max(1);
     for (block, start) in (from.0..=from.1).step_by(VECTORS * LANES).enumerate() {
         let mut total = [[V::zero(); C]; VECTORS];
-        for channel in 0..channels {
-            for (t, tap) in taps.iter().enumerate() {
-                let weight: [V; C] = std::array::from_fn(|c| {
-                    V::splat(weights[c * depth + channel * taps.len() + t])
-                });
-                let values = &padded[channel * plane + start + tap..][..VECTORS * LANES];
-                for v in 0..VECTORS {
-                    let value = V::read(&values[v * LANES..][..LANES]);
-                    for c in 0..C {
-                        total[v][c] = value.times_plus(weight[c], total[v][c]);
+        let together = (TERMS / taps.len().max(1)).max(1);
+        for first in (0..channels).step_by(together) {
+            let mut part = [[V::zero(); C]; VECTORS];
+            for channel in first..channels.min(first + together) {
+                for (t, tap) in taps.iter().enumerate() {
+                    let weight: [V; C] = std::array::from_fn(|c| {
+                        V::splat(weights[c * depth + channel * taps.len() + t])
+                    });
+                    let values = &padded[channel * plane + start + tap..][..VECTORS * LANES];
+                    for v in 0..VECTORS {
+                        let value = V::read(&values[v * LANES..][..LANES]);
+                        for c in 0..C {
+                            part[v][c] = value.times_plus(weight[c], part[v][c]);
+                        }
                     }
+                }
+            }
+            for v in 0..VECTORS {
+                for c in 0..C {
+                    total[v][c] = total[v][c] + part[v][c];
                 }
             }
         }
@@ -466,16 +478,25 @@ impl Phase {
                 std::array::from_fn(|p| outputs[p.min(outputs.len() - 1)].0);
             let mut total = [[V::zero(); G]; PIXELS];
             let mut weights = weights.chunks_exact(G);
-            for plane in padded.chunks_exact(plane) {
-                for (tap, weight) in self.taps.iter().zip(&mut weights) {
-                    let weight: [V; G] = std::array::from_fn(|g| V::load(&weight[g]));
-                    // By index, so that the sums stay in registers.
-                    for p in 0..PIXELS {
-                        // SAFETY: `Plan::run` looked that every output's taps are inside a plane.
-                        let value = V::splat(unsafe { *plane.get_unchecked(from[p] + tap) });
-                        for g in 0..G {
-                            total[p][g] = value.times_plus(weight[g], total[p][g]);
+            let together = (TERMS / self.taps.len().max(1)).max(1) * plane;
+            for planes in padded.chunks(together) {
+                let mut part = [[V::zero(); G]; PIXELS];
+                for plane in planes.chunks_exact(plane) {
+                    for (tap, weight) in self.taps.iter().zip(&mut weights) {
+                        let weight: [V; G] = std::array::from_fn(|g| V::load(&weight[g]));
+                        // By index, so that the sums stay in registers.
+                        for p in 0..PIXELS {
+                            // SAFETY: `Plan::run` looked that every output's taps are inside a plane.
+                            let value = V::splat(unsafe { *plane.get_unchecked(from[p] + tap) });
+                            for g in 0..G {
+                                part[p][g] = value.times_plus(weight[g], part[p][g]);
+                            }
                         }
+                    }
+                }
+                for p in 0..PIXELS {
+                    for g in 0..G {
+                        total[p][g] = total[p][g] + part[p][g];
                     }
                 }
             }

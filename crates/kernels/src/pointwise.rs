@@ -13,6 +13,9 @@ const CHANNELS: usize = 6;
 /// Pixels of a block: those of all channels stay in the second-level cache.
 const PIXELS: usize = VECTORS * LANES;
 
+/// Terms that are summed before they are added to the rest: a long sum of small terms loses more.
+const TERMS: usize = 256;
+
 /// Whether the convolution of `shape` is done here: with AVX-512, whose registers hold all sums.
 pub(crate) fn wanted(shape: &Shape) -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -116,13 +119,22 @@ impl Kernel for Block<'_> {
                 &self.weight[(channel + c.min(together - 1)) * channels_in..][..channels_in]
             });
             let mut total = [[V::zero(); CHANNELS]; VECTORS];
-            for (i, lanes) in self.scratch.chunks_exact(VECTORS).enumerate() {
-                let values: [V; VECTORS] = std::array::from_fn(|v| V::load(&lanes[v]));
-                for c in 0..CHANNELS {
-                    // SAFETY: every filter has as many values as there are channels in the scratch.
-                    let weight = V::splat(unsafe { *filters[c].get_unchecked(i) });
-                    for v in 0..VECTORS {
-                        total[v][c] = values[v].times_plus(weight, total[v][c]);
+            for (block, lanes) in self.scratch.chunks(TERMS * VECTORS).enumerate() {
+                let mut part = [[V::zero(); CHANNELS]; VECTORS];
+                for (i, lanes) in lanes.chunks_exact(VECTORS).enumerate() {
+                    let values: [V; VECTORS] = std::array::from_fn(|v| V::load(&lanes[v]));
+                    let i = block * TERMS + i;
+                    for c in 0..CHANNELS {
+                        // SAFETY: every filter has as many values as there are channels in the scratch.
+                        let weight = V::splat(unsafe { *filters[c].get_unchecked(i) });
+                        for v in 0..VECTORS {
+                            part[v][c] = values[v].times_plus(weight, part[v][c]);
+                        }
+                    }
+                }
+                for v in 0..VECTORS {
+                    for c in 0..CHANNELS {
+                        total[v][c] = total[v][c] + part[v][c];
                     }
                 }
             }
