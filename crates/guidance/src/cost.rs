@@ -51,3 +51,19 @@ impl AddAssign for Cost {
         *self = *self + other;
     }
 }
+
+/// Rows and seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Rows through the networks.
+    pub cost: Cost,
+    /// Seconds of one worker.
+    pub seconds: f64,
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.seconds += other.seconds;
+    }
+}

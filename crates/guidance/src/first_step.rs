@@ -4,13 +4,12 @@
 //! the second step on each has an `x` of its own. Near the image, where a synthesis has two or three steps, this is much of
 //! what a sweep costs.
 
-use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::Tensor;
 
-use crate::{Cost, guidance::CleanGradConfig};
+use crate::{Cost, Spent, guidance::CleanGradConfig};
 
 /// The answers at the latent of one batch, for one trajectory and the same networks. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +19,7 @@ pub struct FirstStep(Arc<Mutex<Vec<Known>>>);
 struct Known {
     asked: Asked,
     answer: Vec<Tensor<4>>,
-    took: Shared,
+    took: Spent,
 }
 
 /// A question, and of what it is asked.
@@ -42,25 +41,9 @@ pub(crate) enum Question {
     Gradient(Vec<i64>, Box<CleanGradConfig>),
 }
 
-/// What a synthesis did not have to compute, because one before it had.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Shared {
-    /// Rows that did not go through the networks again.
-    pub cost: Cost,
-    /// Seconds that they took the first time.
-    pub seconds: f64,
-}
-
-impl AddAssign for Shared {
-    fn add_assign(&mut self, other: Self) {
-        self.cost += other.cost;
-        self.seconds += other.seconds;
-    }
-}
-
 impl FirstStep {
     /// The answer and what it took the first time, where it is known.
-    pub(crate) fn get(&self, asked: &Asked) -> Option<(Vec<Tensor<4>>, Shared)> {
+    pub(crate) fn get(&self, asked: &Asked) -> Option<(Vec<Tensor<4>>, Spent)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.iter().find(|known| known.asked == *asked)?;
         Some((known.answer.clone(), known.took))
@@ -82,7 +65,7 @@ impl FirstStep {
         let known = Known {
             asked,
             answer: answer.clone(),
-            took: Shared { cost, seconds },
+            took: Spent { cost, seconds },
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(known);

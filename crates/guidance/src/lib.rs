@@ -44,10 +44,10 @@ pub mod trajectory;
 pub mod verify;
 
 pub use centre_crop::CentreCrop;
-pub use cost::Cost;
+pub use cost::{Cost, Spent};
 pub use early_stop::{EarlyStopConfig, Look, StopMetric};
 pub use error::Error;
-pub use first_step::{FirstStep, Shared};
+pub use first_step::FirstStep;
 pub use guard::{DiffGuard, ImageReport, Reference, Report, Settings};
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
 pub use inversion::{InversionConfig, Inverted, Step, invert, invert_guided, invert_with};

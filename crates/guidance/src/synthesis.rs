@@ -7,9 +7,9 @@ use diffguard_models::NoisePredictor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cost, Error,
+    Cost, Error, Spent,
     ddim::{implied_image, implied_noise, recompose},
-    first_step::{FirstStep, Shared},
+    first_step::FirstStep,
     guidance::{Guidance, GuidanceStep},
     inversion::{Inverted, Step, capacity, in_batch_order},
     random,
@@ -62,7 +62,7 @@ pub struct Start {
     /// An identity of each sample that does not depend on its batch, for the random streams; needed with `eta` above
     /// 0 only.
     pub samples: Option<Vec<u64>>,
-    /// What the networks have answered at this start: for the same networks, images and labels' source alone.
+    /// What the networks have answered at this start; for the same networks, trajectory and images alone.
     pub first: Option<FirstStep>,
 }
 
@@ -107,7 +107,7 @@ pub struct Synthesised {
     /// Rows that went through the networks.
     pub cost: Cost,
     /// What another synthesis from this start had computed already.
-    pub shared: Shared,
+    pub shared: Spent,
 }
 
 /// DDIM synthesis, P eq. 3: `x_prev = sqrt(abar_prev) x0hat + sqrt(1 - abar_prev - sigma^2) eps'` plus fresh noise of
@@ -138,7 +138,7 @@ pub fn synthesise(
         return Ok(Synthesised {
             image: start.latent,
             cost: Cost::default(),
-            shared: Shared::default(),
+            shared: Spent::default(),
         });
     }
     let run = Run {
@@ -148,7 +148,7 @@ pub fn synthesise(
         guidance,
         start,
     };
-    let (mut cost, mut shared) = (Cost::default(), Shared::default());
+    let (mut cost, mut shared) = (Cost::default(), Spent::default());
     let mut images = Vec::new();
     for together in order.chunks(capacity) {
         let made = run.synthesise(together, observe)?;
@@ -182,7 +182,7 @@ impl Run<'_> {
         let (config, starts) = (self.config, &self.start.indices);
         let device = self.start.latent.device();
         let batch = starts.len();
-        let (mut cost, mut shared) = (Cost::default(), Shared::default());
+        let (mut cost, mut shared) = (Cost::default(), Spent::default());
         let mut history = History::new(config.solver);
         let highest = order.first().map_or(0, |position| starts[*position]);
         let waiting = Rows::new(order.to_vec(), batch, &device).select(&self.start.latent);

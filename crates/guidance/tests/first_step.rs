@@ -9,7 +9,7 @@ use common::{
     uniform,
 };
 use diffguard_guidance::{
-    Cost, GuidanceConfig, GuidanceContext, ScheduleConfig, Shared, Start, SynthesisConfig,
+    Cost, GuidanceConfig, GuidanceContext, ScheduleConfig, Spent, Start, SynthesisConfig,
     Synthesised, Trajectory,
     guidance::{ClassifierFreeConfig, CleanGradConfig, CropWeight, GradientPath},
     synthesise,
@@ -143,7 +143,7 @@ fn a_first_step_is_asked_once_and_answers_the_same() {
             "{config:?}"
         );
         assert_eq!(got.cost + got.shared.cost, want.cost, "{config:?}");
-        assert_eq!(want.shared, Shared::default());
+        assert_eq!(want.shared, Spent::default());
     }
 }
 

@@ -1,40 +1,9 @@
 //! What outputs cost when they were computed: rows through the networks, and time.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
-use diffguard_guidance::Cost;
+pub use diffguard_guidance::Spent;
 use serde::{Deserialize, Serialize};
-
-use crate::store::Output;
-
-/// Rows and seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spent {
-    /// Rows through the networks.
-    pub cost: Cost,
-    /// Seconds of one worker.
-    pub seconds: f64,
-}
-
-impl Spent {
-    /// What a stored output costs alone: what it cost when it was computed, and what it shared with others then.
-    pub fn of(output: &Output) -> Self {
-        let mut spent = Self {
-            cost: output.cost,
-            seconds: output.seconds,
-        };
-        spent += output.shared;
-        spent
-    }
-}
-
-impl AddAssign for Spent {
-    fn add_assign(&mut self, other: Self) {
-        self.cost += other.cost;
-        self.seconds += other.seconds;
-    }
-}
 
 /// What a guard costs an image, its inversion included (and, where it is compared with one, its reconstruction), as if it
 /// ran alone. Comparing is not counted.
@@ -109,6 +78,8 @@ impl GuardCost {
 
 #[cfg(test)]
 mod tests {
+    use diffguard_guidance::Cost;
+
     use super::*;
 
     #[test]

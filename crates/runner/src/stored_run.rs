@@ -28,23 +28,7 @@ impl StoredRun {
     /// # Errors
     /// When there is none, with the names there are; when its files are damaged.
     pub fn read(name: &str, root: &Root) -> Result<Self> {
-        let own = root.results().join(name);
-        let folder = match own.join(Run::SCORES).is_file() {
-            true => own,
-            false => PathBuf::from(name),
-        };
-        let path = folder.join(Record::FILE);
-        if !path.is_file() {
-            let names = names(root);
-            let hint = match suggest(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", names.join(", ")),
-            };
-            return Err(Error::Setting(format!(
-                "no run `{name}` in {} and no such folder; {hint}",
-                root.results().display()
-            )));
-        }
+        let folder = folder(name, root)?;
         let Run { record, scores, .. } = Run::read(&folder)?;
         Ok(Self {
             name: record.experiment,
@@ -91,4 +75,29 @@ pub fn names(root: &Root) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The folder of the run in `results/NAME`, or this folder.
+///
+/// # Errors
+/// When there is no run, with the names there are.
+pub fn folder(name: &str, root: &Root) -> Result<PathBuf> {
+    let own = root.results().join(name);
+    let folder = match own.join(Run::SCORES).is_file() {
+        true => own,
+        false => PathBuf::from(name),
+    };
+    let path = folder.join(Record::FILE);
+    if !path.is_file() {
+        let names = names(root);
+        let hint = match suggest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        return Err(Error::Setting(format!(
+            "no run `{name}` in {} and no such folder; {hint}",
+            root.results().display()
+        )));
+    }
+    Ok(folder)
 }

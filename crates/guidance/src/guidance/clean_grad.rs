@@ -135,9 +135,9 @@ impl<'a> CleanGrad<'a> {
         network: &dyn NoisePredictor,
         step: &GuidanceStep<'_>,
         labels: &[i64],
+        views: &Views<'_>,
     ) -> (Tensor<4>, Tensor<4>, Cost) {
         let temperature = self.config.temperature;
-        let views = self.views(step.index);
         let seen = (step.rows.len() * views.count()) as u64;
         let cost = Cost {
             classifier_rows: seen,
@@ -150,7 +150,7 @@ impl<'a> CleanGrad<'a> {
                 let compute = || {
                     let z = self.seen(step.x.clone(), eps.clone(), step.abar);
                     let gradient =
-                        log_probability_gradient(self.classifier, z, labels, &views, temperature);
+                        log_probability_gradient(self.classifier, z, labels, views, temperature);
                     (vec![gradient], cost)
                 };
                 let (mut gradient, cost) = match self.question(labels) {
@@ -165,7 +165,7 @@ impl<'a> CleanGrad<'a> {
                 let eps = network.eps(x.clone(), t, None);
                 let z = self.seen(x.clone(), eps.clone(), step.abar);
                 let gradients =
-                    log_probability(self.classifier, z, labels, &views, temperature).backward();
+                    log_probability(self.classifier, z, labels, views, temperature).backward();
                 let rows = step.rows.len() as u64;
                 let cost = Cost {
                     unet_rows: rows,
@@ -228,9 +228,10 @@ impl Guidance for CleanGrad<'_> {
                 cost,
             });
         }
-        let (eps, mut gradient, cost) = self.gradient(network, step, &labels);
+        let views = self.views(step.index);
+        let (eps, mut gradient, cost) = self.gradient(network, step, &labels, &views);
         if self.config.crop_weight == CropWeight::Mean {
-            gradient = gradient / self.views(step.index).count() as f64;
+            gradient = gradient / views.count() as f64;
         }
         if self.config.normalise {
             gradient = unit_mean_square(gradient);

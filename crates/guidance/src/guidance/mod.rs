@@ -22,8 +22,8 @@ pub use context::GuidanceContext;
 pub use none::Unconditional;
 
 use crate::{
-    Cost, Error,
-    first_step::{Asked, FirstStep, Question, Shared},
+    Cost, Error, Spent,
+    first_step::{Asked, FirstStep, Question},
     rows::Rows,
 };
 
@@ -41,7 +41,7 @@ pub struct GuidanceStep<'a> {
     /// The samples that take part.
     pub rows: &'a Rows,
     first: Option<&'a FirstStep>,
-    shared: Cell<Shared>,
+    shared: Cell<Spent>,
 }
 
 impl<'a> GuidanceStep<'a> {
@@ -64,7 +64,7 @@ impl<'a> GuidanceStep<'a> {
     }
 
     /// What the networks were not asked again.
-    pub(crate) fn shared(&self) -> Shared {
+    pub(crate) fn shared(&self) -> Spent {
         self.shared.get()
     }
 

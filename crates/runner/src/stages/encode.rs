@@ -81,7 +81,7 @@ pub fn encode(
         Ok(output)
     })?;
     Ok(Some(Encoded {
-        spent: Spent::of(&output),
+        spent: output.alone(),
         latent: Kept::new(STAGE, &key, output, "latent")?,
         key,
     }))

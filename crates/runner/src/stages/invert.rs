@@ -156,7 +156,7 @@ pub fn invert(
         output.arrays.insert("stops".into(), stops);
         Ok(output)
     })?;
-    let mut spent = Spent::of(&output);
+    let mut spent = output.alone();
     if let Some(encoded) = encoded {
         spent += encoded.spent;
     }

@@ -125,17 +125,14 @@ pub fn synthesise(
         };
         let mut output = Output {
             cost: made.cost + context.cost() + decoded,
-            shared: Spent {
-                cost: made.shared.cost,
-                seconds: made.shared.seconds,
-            },
+            shared: made.shared,
             ..Output::default()
         };
         output.arrays.insert("image".into(), array(image)?);
         Ok(output)
     })?;
     Ok(Synthesis {
-        spent: Spent::of(&output),
+        spent: output.alone(),
         image: Kept::new(STAGE, &key, output, "image")?,
         key,
     })

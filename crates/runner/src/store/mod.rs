@@ -71,6 +71,16 @@ pub struct Output {
 }
 
 impl Output {
+    /// What it costs alone: what it cost when it was computed, and what it shared with others then.
+    pub fn alone(&self) -> Spent {
+        let mut spent = Spent {
+            cost: self.cost,
+            seconds: self.seconds,
+        };
+        spent += self.shared;
+        spent
+    }
+
     /// Bytes of its arrays.
     pub fn bytes(&self) -> usize {
         let values = self.arrays.values().map(|array| array.values.len());
