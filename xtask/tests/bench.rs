@@ -400,10 +400,8 @@ fn damaged_images_and_unusable_directories_are_named() {
     );
 }
 
-#[test]
-fn classifiers_under_protection_in_turn() {
-    let clone = Clone::new(
-        r#"
+/// Two classifiers and nothing else: five images a set.
+const TWO: &str = r#"
 title = "Two classifiers"
 benchmark = "quick"
 classifiers = ["quick/quick-classifier-0.toml", "quick/quick-classifier-1.toml"]
@@ -417,8 +415,11 @@ name = "msp"
 
 [[detector]]
 name = "deep_ensemble"
-"#,
-    );
+"#;
+
+#[test]
+fn classifiers_under_protection_in_turn() {
+    let clone = Clone::new(TWO);
     let protect = |name: &str| {
         let out = name.to_owned();
         let run = clone.run(&[
@@ -461,4 +462,18 @@ name = "deep_ensemble"
         &clone.run(&["seeds", "quick-classifier-0"]),
         &["two runs at least"],
     );
+}
+
+/// A sweep on a few images has the most rows; a stranger's scores are of all images.
+#[test]
+fn scores_stand_beside_the_run_with_the_most_images() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("results/rows").status.success());
+    fs::write(clone.path("experiments/small.toml"), TWO).unwrap();
+    assert!(clone.bench("results/images").status.success());
+    let csv = clone.path("theirs.csv");
+    fs::write(&csv, "sample,set,score\nnone,shirt,1.0\n").unwrap();
+    // Five images of each of four test sets, not three.
+    let refused = clone.run(&["evaluate", csv.to_str().unwrap()]);
+    assert_fails(&refused, &["theirs.csv", "20 missing"]);
 }

@@ -38,7 +38,7 @@ impl StoredRun {
         })
     }
 
-    /// The committed run over a benchmark of this name that has the most rows.
+    /// The committed run over a benchmark of this name that has the most test images, and of those the most rows.
     ///
     /// # Errors
     /// When there is none.
@@ -54,7 +54,10 @@ impl StoredRun {
         known
             .into_iter()
             .filter(|run| run.experiment.benchmark == benchmark)
-            .max_by_key(|run| run.scores.methods().count())
+            .max_by_key(|run| {
+                let tested = run.scores.samples.iter().filter(|it| it.split.is_test());
+                (tested.count(), run.scores.methods().count())
+            })
             .ok_or_else(|| {
                 Error::Setting(format!(
                     "no stored run is over the benchmark `{benchmark}`; there are runs over: {}. Run an experiment on it \
