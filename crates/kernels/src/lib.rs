@@ -15,6 +15,7 @@ mod conv2d;
 mod conv3x3;
 mod direct;
 mod extension;
+mod join;
 mod lanes;
 mod linear_rows;
 mod matmul;
@@ -22,6 +23,7 @@ mod norm_silu;
 mod pointwise;
 mod products;
 mod simd;
+mod subsample;
 mod transformed;
 mod upsample;
 mod winograd;
@@ -34,10 +36,12 @@ pub use bf16::with_bf16;
 pub use channel_norm::channel_norm;
 pub use conv2d::{conv2d, conv2d_affine};
 pub use conv3x3::{conv3x3, norm_silu_conv3x3};
+pub use join::join_channels;
 pub use linear_rows::{ROWS, linear_rows};
 pub use norm_silu::{Norm, group_norm, norm_silu};
 #[doc(hidden)]
 pub use simd::{Instructions, limit_instructions};
+pub use subsample::subsample2;
 pub use upsample::upsample2;
 
 /// Whether the fused CPU code serves this device.

@@ -8,8 +8,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use common::with_gradients;
 use diffguard_kernels::{
-    Norm, channel_norm, conv2d_affine, conv3x3, group_norm, norm_silu, norm_silu_conv3x3,
-    upsample2, with_bf16,
+    Norm, channel_norm, conv2d_affine, conv3x3, group_norm, join_channels, norm_silu,
+    norm_silu_conv3x3, subsample2, upsample2, with_bf16,
 };
 
 fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -371,6 +371,54 @@ fn enlargement_by_two() {
         });
         for (ours, theirs) in ours.into_iter().zip(theirs) {
             assert!(deviation(ours, theirs) < 1e-6, "{height}x{width}");
+        }
+    }
+}
+
+#[test]
+fn shortcut_without_parameters() {
+    let device = Device::flex();
+    device.seed(12);
+    for ([batch, channels, height, width], padding) in [
+        ([2, 3, 4usize, 6usize], 2),
+        ([3, 5, 7, 5], 1),
+        ([1, 1, 1, 1], 3),
+        ([40, 16, 28, 28], 8),
+        ([2, 4, 6, 6], 0usize),
+    ] {
+        let (h, w) = (height.div_ceil(2), width.div_ceil(2));
+        let x = [normal([batch, channels, height, width], &device)];
+        let weighting = normal([batch, channels + 2 * padding, h, w], &device);
+        let ours = with_gradients(x.clone(), &weighting, |[x]| subsample2(x, padding));
+        let theirs = with_gradients(x, &weighting, |[x]| {
+            let x = x.slice(burn::tensor::s![.., .., 0..;2, 0..;2]);
+            match padding {
+                0 => x,
+                _ => {
+                    let zeros = Tensor::zeros([batch, padding, h, w], &x.device());
+                    Tensor::cat(vec![zeros.clone(), x, zeros], 1)
+                }
+            }
+        });
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            assert_eq!(ours.dims(), theirs.dims());
+            assert_eq!(deviation(ours, theirs), 0.0, "{height}x{width}");
+        }
+    }
+}
+
+#[test]
+fn channels_after_each_other() {
+    let device = Device::flex();
+    device.seed(13);
+    for (batch, of_a, of_b, side) in [(2, 3, 5, 4), (1, 1, 2, 1), (9, 33, 16, 7)] {
+        let leaves = [of_a, of_b].map(|channels| normal([batch, channels, side, side], &device));
+        let weighting = normal([batch, of_a + of_b, side, side], &device);
+        let ours = with_gradients(leaves.clone(), &weighting, |[a, b]| join_channels(a, b));
+        let theirs = with_gradients(leaves, &weighting, |[a, b]| Tensor::cat(vec![a, b], 1));
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            assert_eq!(ours.dims(), theirs.dims());
+            assert_eq!(deviation(ours, theirs), 0.0, "{of_a} and {of_b} channels");
         }
     }
 }

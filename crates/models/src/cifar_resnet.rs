@@ -5,6 +5,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use diffguard_kernels::subsample2;
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
@@ -139,12 +140,6 @@ impl Block {
         if self.padding == 0 {
             return x;
         }
-        let [batch, _, height, width] = x.dims();
-        let x = x.slice(burn::tensor::s![.., .., 0..;2, 0..;2]);
-        let zeros = Tensor::zeros(
-            [batch, self.padding, height.div_ceil(2), width.div_ceil(2)],
-            &x.device(),
-        );
-        Tensor::cat(vec![zeros.clone(), x, zeros], 1)
+        subsample2(x, self.padding)
     }
 }

@@ -10,7 +10,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
-use diffguard_kernels::upsample2;
+use diffguard_kernels::{join_channels, upsample2};
 
 use crate::Error;
 use crate::checkpoint::KeyMap;
@@ -233,13 +233,13 @@ impl QuickUnet {
 
         for block in &self.up_low {
             let skip = skips.pop().expect("as many skips as blocks");
-            h = block.forward(Tensor::cat(vec![h, skip], 1), embedding.clone());
+            h = block.forward(join_channels(h, skip), embedding.clone());
         }
         h = self.up_attention.forward(h);
         h = self.enlarge.forward(upsample2(h));
         for block in &self.up_high {
             let skip = skips.pop().expect("as many skips as blocks");
-            h = block.forward(Tensor::cat(vec![h, skip], 1), embedding.clone());
+            h = block.forward(join_channels(h, skip), embedding.clone());
         }
         let norm = self.out_norm.plain(h.dims()[0]);
         depth_to_space(self.out.forward_normed(h, norm, None, None), self.patch)

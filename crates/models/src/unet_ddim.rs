@@ -5,6 +5,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor};
+use diffguard_kernels::join_channels;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::plain::{self, DownLevel, LevelConfig, Middle, UpLevel, trace_conv3x3};
@@ -248,7 +249,7 @@ impl DdimUnet {
         for level in self.up.iter().rev() {
             h = level.forward(h, Some(&embedding), |h| {
                 let skip = skips.pop().expect("as many skips as blocks");
-                Tensor::cat(vec![h, skip], 1)
+                join_channels(h, skip)
             });
         }
         let norm = self.norm_out.plain(h.dims()[0]);

@@ -15,7 +15,7 @@ use super::flex::{
 };
 use super::{KernelOps, Maybe};
 use crate::around::{self, Source};
-use crate::{attention, channel_norm, conv2d, conv3x3, norm_silu, upsample};
+use crate::{attention, channel_norm, conv2d, conv3x3, join, norm_silu, subsample, upsample};
 
 /// An input that was kept for the backward pass, contiguous.
 fn kept(checkpointer: &mut Checkpointer, input: NodeId) -> Primitive {
@@ -480,6 +480,79 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
         {
             OpsKind::Tracked(prep) => prep.finish(dims, Flex::upsample2(x.into_primitive())),
             OpsKind::UnTracked(prep) => prep.finish(Flex::upsample2(x.into_primitive())),
+        }
+    }
+
+    fn subsample2(x: FloatTensor<Self>, padding: usize) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Subsample2;
+
+        impl Backward<Flex, 1> for Subsample2 {
+            type State = subsample::Shape;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 1>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let [node] = ops.parents.map(|node| node.map(|node| node.id));
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                if node.is_some() {
+                    let dx = subsample::backward(values(&dy), ops.state);
+                    register(grads, node, dx, ops.state.dims);
+                }
+            }
+        }
+
+        let dims = x.shape().dims();
+        let prep = Subsample2.prepare::<C>([x.node()]);
+        match prep.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(
+                subsample::Shape { dims, padding },
+                Flex::subsample2(x.into_primitive(), padding),
+            ),
+            OpsKind::UnTracked(prep) => prep.finish(Flex::subsample2(x.into_primitive(), padding)),
+        }
+    }
+
+    fn join_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct JoinChannels;
+
+        impl Backward<Flex, 2> for JoinChannels {
+            /// Dimensions of both.
+            type State = [[usize; 4]; 2];
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 2>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
+                let [of_a, of_b] = ops.state.map(|dims| dims[1..].iter().product::<usize>());
+                let image = of_a + of_b;
+                let own = [0..of_a, of_a..image];
+                let parents = ops.parents.map(|node| node.map(|node| node.id));
+                for ((parent, own), dims) in parents.into_iter().zip(own).zip(ops.state) {
+                    if parent.is_some() {
+                        register(grads, parent, join::backward(values(&dy), image, own), dims);
+                    }
+                }
+            }
+        }
+
+        let dims = [a.shape().dims(), b.shape().dims()];
+        let prep = JoinChannels.prepare::<C>([a.node(), b.node()]);
+        match prep.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(
+                dims,
+                Flex::join_channels(a.into_primitive(), b.into_primitive()),
+            ),
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::join_channels(a.into_primitive(), b.into_primitive()))
+            }
         }
     }
 

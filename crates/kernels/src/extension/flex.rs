@@ -11,7 +11,7 @@ use crate::around::Around;
 use crate::norm_silu::Normalise;
 use crate::transformed::{Form, kept};
 use crate::winograd::{Tile, Weights};
-use crate::{attention, bf16, channel_norm, conv2d, conv3x3, norm_silu, upsample};
+use crate::{attention, bf16, channel_norm, conv2d, conv3x3, join, norm_silu, subsample, upsample};
 
 pub(super) type Primitive = FloatTensor<Flex>;
 
@@ -233,6 +233,15 @@ pub(super) fn attention_shape(q: &Primitive, k: &Primitive, v: &Primitive) -> at
     }
 }
 
+/// Channels of two images of one size together.
+pub(super) fn joined_channels(a: &Primitive, b: &Primitive) -> usize {
+    let [batch, of_a, height, width] = a.shape().dims();
+    let [_, of_b, ..] = b.shape().dims::<4>();
+    let dims = [batch, of_b, height, width];
+    assert_eq!(b.shape().dims(), dims, "join_channels: another size");
+    of_a + of_b
+}
+
 /// [`conv3x3_forward`] of weights that are not being learnt.
 fn with_addends(
     x: Primitive,
@@ -365,6 +374,20 @@ impl KernelOps for Flex {
         let [batch, channels, height, width] = x.shape().dims();
         let y = upsample::forward(values(&contiguous(&x)), width);
         tensor(y, [batch, channels, 2 * height, 2 * width])
+    }
+
+    fn subsample2(x: Primitive, padding: usize) -> Primitive {
+        let dims = x.shape().dims();
+        let shape = subsample::Shape { dims, padding };
+        let y = subsample::forward(values(&contiguous(&x)), shape);
+        tensor(y, shape.output())
+    }
+
+    fn join_channels(a: Primitive, b: Primitive) -> Primitive {
+        let [batch, of_a, height, width] = a.shape().dims();
+        let of_b = joined_channels(&a, &b) - of_a;
+        let y = join::forward(values(&contiguous(&a)), values(&contiguous(&b)), batch);
+        tensor(y, [batch, of_a + of_b, height, width])
     }
 
     fn attention(q: Primitive, k: Primitive, v: Primitive) -> Primitive {

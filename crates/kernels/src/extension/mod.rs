@@ -87,6 +87,10 @@ pub(crate) trait KernelOps: Backend {
 
     fn upsample2(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    fn subsample2(x: FloatTensor<Self>, padding: usize) -> FloatTensor<Self>;
+
+    fn join_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// `[batch, head, depth, token]`, as the result.
     fn attention(
         q: FloatTensor<Self>,

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
-use diffguard_kernels::upsample2;
+use diffguard_kernels::{join_channels, upsample2};
 
 use super::plain::trace_conv3x3;
 use super::{
@@ -339,7 +339,7 @@ impl Trunk {
         let mut h = middle;
         for layers in &self.output_blocks {
             let skip = skips.pop().expect("as many skips as output blocks");
-            h = run(layers, Tensor::cat(vec![h, skip], 1), &embedding, context);
+            h = run(layers, join_channels(h, skip), &embedding, context);
         }
         let norm = self.last_norm.plain(h.dims()[0]);
         self.last_conv.forward_normed(h, norm, None, None)
