@@ -96,7 +96,8 @@ pub(crate) const EXP: [f32; 8] = [
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(LEAST, LARGEST);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = x * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = EXP[0];
     let mut i = 1;
@@ -104,7 +105,8 @@ pub(crate) fn exp(x: f32) -> f32 {
         p = p * r + EXP[i];
         i += 1;
     }
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    // The lowest bits of `rounded` are those of n; a conversion to an integer would not vectorise.
+    p * f32::from_bits(rounded.to_bits().wrapping_add(127) << 23)
 }
 
 /// The logistic function `1 / (1 + exp(-x))`.
