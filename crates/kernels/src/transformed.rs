@@ -12,7 +12,7 @@ use crate::bf16::Packed;
 use crate::winograd::{Tile, Weights};
 
 /// Bytes that all kept weights together may take; what does not fit is transformed at each call.
-const BUDGET: usize = 256 << 20;
+const BUDGET: usize = 1536 << 20;
 
 /// What weights are transformed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
