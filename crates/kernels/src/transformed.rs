@@ -11,7 +11,8 @@ use burn::backend::tensor::FloatTensor;
 use crate::bf16::Packed;
 use crate::winograd::{Tile, Weights};
 
-/// Bytes that all kept weights together may take; what does not fit is transformed at each call.
+/// Bytes that all kept weights together may take: four times those of the weights, so enough for a hundred million of them. What
+/// does not fit is transformed at each call.
 const BUDGET: usize = 1536 << 20;
 
 /// What weights are transformed to.
