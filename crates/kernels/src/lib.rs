@@ -15,6 +15,7 @@ mod conv2d;
 mod conv3x3;
 mod direct;
 mod extension;
+mod filled;
 mod join;
 mod lanes;
 mod linear_rows;

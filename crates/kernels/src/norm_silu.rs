@@ -1,11 +1,14 @@
 //! GroupNorm, per-sample affine map and SiLU in one pass over memory, forward and backward.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use rayon::prelude::*;
 
 use crate::extension::KernelOps;
+use crate::filled::filled;
 use crate::is_flex;
 use crate::simd::{sigmoid, vectorised};
 
@@ -106,9 +109,6 @@ fn statistics(group: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
-/// Fewest values that are worth a work item of their own.
-const LEAST_VALUES: usize = 16 << 10;
-
 /// A normalisation and SiLU that another kernel applies as it reads the image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normalise<'a> {
@@ -156,45 +156,36 @@ impl Normalise<'_> {
 pub(crate) fn forward(x: &[f32], scale: &[f32], shift: &[f32], shape: Shape) -> Vec<f32> {
     let per_group = shape.channels / shape.groups;
     let group = per_group * shape.pixels;
-    let mut y = Vec::with_capacity(x.len());
-    if group == 0 {
-        return y;
-    }
-    y.spare_capacity_mut()[..x.len()]
-        .par_chunks_mut(group)
-        .zip(x.par_chunks(group))
-        .enumerate()
-        .with_min_len(LEAST_VALUES.div_ceil(group))
-        .for_each(|(index, (y, x))| {
-            let first = index / shape.groups * shape.channels + index % shape.groups * per_group;
-            let (scale, shift) = (&scale[first..], &shift[first..]);
-            vectorised(
-                #[inline(always)]
-                || {
-                    let (mean, rstd) = statistics(x, shape.epsilon);
-                    let planes = y
-                        .chunks_exact_mut(shape.pixels)
-                        .zip(x.chunks_exact(shape.pixels));
-                    for ((y, x), (scale, shift)) in planes.zip(scale.iter().zip(shift)) {
-                        let a = scale * rstd;
-                        let b = shift - mean * a;
-                        if shape.silu {
-                            for (y, x) in y.iter_mut().zip(x) {
-                                let h = x * a + b;
-                                y.write(h * sigmoid(h));
-                            }
-                        } else {
-                            for (y, x) in y.iter_mut().zip(x) {
-                                y.write(x * a + b);
-                            }
+    let write = |index: usize, y: &mut [MaybeUninit<f32>]| {
+        let x = &x[index * group..][..group];
+        let first = index / shape.groups * shape.channels + index % shape.groups * per_group;
+        let (scale, shift) = (&scale[first..], &shift[first..]);
+        vectorised(
+            #[inline(always)]
+            || {
+                let (mean, rstd) = statistics(x, shape.epsilon);
+                let planes = y
+                    .chunks_exact_mut(shape.pixels)
+                    .zip(x.chunks_exact(shape.pixels));
+                for ((y, x), (scale, shift)) in planes.zip(scale.iter().zip(shift)) {
+                    let a = scale * rstd;
+                    let b = shift - mean * a;
+                    if shape.silu {
+                        for (y, x) in y.iter_mut().zip(x) {
+                            let h = x * a + b;
+                            y.write(h * sigmoid(h));
+                        }
+                    } else {
+                        for (y, x) in y.iter_mut().zip(x) {
+                            y.write(x * a + b);
                         }
                     }
-                },
-            )
-        });
-    // SAFETY: the groups cover all values, and each wrote all of its own.
-    unsafe { y.set_len(x.len()) };
-    y
+                }
+            },
+        )
+    };
+    // SAFETY: a group is whole planes, of which every value is written.
+    unsafe { filled(x.len(), group, write) }
 }
 
 /// Gradients with respect to x, scale and shift.

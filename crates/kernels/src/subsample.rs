@@ -4,9 +4,9 @@ use std::mem::MaybeUninit;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::extension::KernelOps;
+use crate::filled::filled;
 use crate::is_flex;
 
 /// Every second pixel of `x` `[batch, channel, height, width]`, both ways, between `padding` channels of zeros in front and as
@@ -55,7 +55,7 @@ pub(crate) fn forward(x: &[f32], shape: Shape) -> Vec<f32> {
     let [batch, _, small_height, small_width] = shape.output();
     let (image, small) = shape.image();
     let ahead = shape.padding * small_height * small_width;
-    filled(batch * small, small, |n, y| {
+    let write = |n: usize, y: &mut [MaybeUninit<f32>]| {
         let (front, y) = y.split_at_mut(ahead);
         let (y, behind) = y.split_at_mut(small - 2 * ahead);
         front.fill(MaybeUninit::new(0.0));
@@ -67,7 +67,9 @@ pub(crate) fn forward(x: &[f32], shape: Shape) -> Vec<f32> {
                 y.write(pair[0]);
             }
         }
-    })
+    };
+    // SAFETY: the channels of zeros on either side and every pixel between them are written.
+    unsafe { filled(batch * small, small, write) }
 }
 
 /// The result's gradient at every second pixel, zero between them.
@@ -76,7 +78,7 @@ pub(crate) fn backward(dy: &[f32], shape: Shape) -> Vec<f32> {
     let [.., small_height, small_width] = shape.output();
     let (image, small) = shape.image();
     let ahead = shape.padding * small_height * small_width;
-    filled(batch * image, image, |n, dx| {
+    let write = |n: usize, dx: &mut [MaybeUninit<f32>]| {
         let dy = &dy[n * small + ahead..(n + 1) * small - ahead];
         let mut rows = dy.chunks_exact(small_width);
         for plane in dx.chunks_exact_mut(height * width) {
@@ -90,28 +92,7 @@ pub(crate) fn backward(dy: &[f32], shape: Shape) -> Vec<f32> {
                 between.fill(MaybeUninit::new(0.0));
             }
         }
-    })
-}
-
-/// Values of a work item at least.
-const LEAST_VALUES: usize = 16 << 10;
-
-/// `count` values in images of `image`, each written whole by `write`, which is given its number.
-fn filled(
-    count: usize,
-    image: usize,
-    write: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count);
-    if count == 0 {
-        return values;
-    }
-    values.spare_capacity_mut()[..count]
-        .par_chunks_exact_mut(image)
-        .enumerate()
-        .with_min_len(LEAST_VALUES.div_ceil(image))
-        .for_each(|(n, values)| write(n, values));
-    // SAFETY: the images are `count` values together, and each was written whole.
-    unsafe { values.set_len(count) };
-    values
+    };
+    // SAFETY: both lines of every pair are written, and a last line without another.
+    unsafe { filled(batch * image, image, write) }
 }

@@ -13,6 +13,7 @@ use super::flex::{
     Primitive, attention_shape, channel_shape, contiguous, conv_shape, conv3x3_biased,
     general_shape, norm_shape, tensor, transformed, values,
 };
+use super::linear::linear;
 use super::{KernelOps, Maybe};
 use crate::around::{self, Source};
 use crate::{attention, channel_norm, conv2d, conv3x3, join, norm_silu, subsample, upsample};
@@ -23,7 +24,7 @@ fn kept(checkpointer: &mut Checkpointer, input: NodeId) -> Primitive {
 }
 
 /// Hands a parent its gradient, where it wants one.
-fn register(
+pub(super) fn register(
     grads: &mut Gradients,
     parent: Option<NodeId>,
     gradient: Vec<f32>,
@@ -451,109 +452,23 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
     }
 
     fn upsample2(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Upsample2;
-
-        impl Backward<Flex, 1> for Upsample2 {
-            type State = [usize; 4];
-
-            fn backward(
-                self,
-                ops: Ops<Self::State, 1>,
-                grads: &mut Gradients,
-                _: &mut Checkpointer,
-            ) {
-                let [node] = ops.parents.map(|node| node.map(|node| node.id));
-                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                if node.is_some() {
-                    let dx = upsample::backward(values(&dy), ops.state[3]);
-                    register(grads, node, dx, ops.state);
-                }
-            }
-        }
-
-        let dims: [usize; 4] = x.shape().dims();
-        match Upsample2
-            .prepare::<C>([x.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => prep.finish(dims, Flex::upsample2(x.into_primitive())),
-            OpsKind::UnTracked(prep) => prep.finish(Flex::upsample2(x.into_primitive())),
-        }
+        let [.., width] = x.shape().dims::<4>();
+        let transpose = move |dy: &[f32], _| upsample::backward(dy, width);
+        linear::<C, 1>([x], |[x]| Flex::upsample2(x), transpose)
     }
 
     fn subsample2(x: FloatTensor<Self>, padding: usize) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Subsample2;
-
-        impl Backward<Flex, 1> for Subsample2 {
-            type State = subsample::Shape;
-
-            fn backward(
-                self,
-                ops: Ops<Self::State, 1>,
-                grads: &mut Gradients,
-                _: &mut Checkpointer,
-            ) {
-                let [node] = ops.parents.map(|node| node.map(|node| node.id));
-                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                if node.is_some() {
-                    let dx = subsample::backward(values(&dy), ops.state);
-                    register(grads, node, dx, ops.state.dims);
-                }
-            }
-        }
-
         let dims = x.shape().dims();
-        let prep = Subsample2.prepare::<C>([x.node()]);
-        match prep.compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(
-                subsample::Shape { dims, padding },
-                Flex::subsample2(x.into_primitive(), padding),
-            ),
-            OpsKind::UnTracked(prep) => prep.finish(Flex::subsample2(x.into_primitive(), padding)),
-        }
+        let shape = subsample::Shape { dims, padding };
+        let transpose = move |dy: &[f32], _| subsample::backward(dy, shape);
+        linear::<C, 1>([x], |[x]| Flex::subsample2(x, padding), transpose)
     }
 
     fn join_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct JoinChannels;
-
-        impl Backward<Flex, 2> for JoinChannels {
-            /// Dimensions of both.
-            type State = [[usize; 4]; 2];
-
-            fn backward(
-                self,
-                ops: Ops<Self::State, 2>,
-                grads: &mut Gradients,
-                _: &mut Checkpointer,
-            ) {
-                let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                let [of_a, of_b] = ops.state.map(|dims| dims[1..].iter().product::<usize>());
-                let image = of_a + of_b;
-                let own = [0..of_a, of_a..image];
-                let parents = ops.parents.map(|node| node.map(|node| node.id));
-                for ((parent, own), dims) in parents.into_iter().zip(own).zip(ops.state) {
-                    if parent.is_some() {
-                        register(grads, parent, join::backward(values(&dy), image, own), dims);
-                    }
-                }
-            }
-        }
-
-        let dims = [a.shape().dims(), b.shape().dims()];
-        let prep = JoinChannels.prepare::<C>([a.node(), b.node()]);
-        match prep.compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(
-                dims,
-                Flex::join_channels(a.into_primitive(), b.into_primitive()),
-            ),
-            OpsKind::UnTracked(prep) => {
-                prep.finish(Flex::join_channels(a.into_primitive(), b.into_primitive()))
-            }
-        }
+        let image = |dims: [usize; 4]| dims[1..].iter().product::<usize>();
+        let sizes = [image(a.shape().dims()), image(b.shape().dims())];
+        let transpose = move |dy: &[f32], number| join::backward(dy, sizes, number);
+        linear::<C, 2>([a, b], |[a, b]| Flex::join_channels(a, b), transpose)
     }
 
     fn attention(

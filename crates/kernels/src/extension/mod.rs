@@ -2,6 +2,7 @@
 
 mod autodiff;
 mod flex;
+mod linear;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
