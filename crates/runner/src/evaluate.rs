@@ -7,7 +7,7 @@ use diffguard_ood::metrics::{Bootstrap, Metric as OodMetric, Ranking, Resamples}
 use diffguard_report::{Metric, MetricRow, Role};
 use rayon::prelude::*;
 
-use crate::experiment::Combination;
+use crate::experiment::{Combination, Experiment};
 use crate::parts::Split;
 use crate::scores::{Sample, Scores};
 use crate::{Error, Result};
@@ -201,6 +201,27 @@ fn missing(by: &str, method: &str, scores: &Scores) -> Error {
     ))
 }
 
+/// Adds the rows that are made of other rows: an experiment's aliases, then its fusions.
+///
+/// # Errors
+/// When a row that they are made of is missing, or a rule cannot be fitted.
+pub fn add_fusions(experiment: &Experiment, scores: &mut Scores) -> Result<()> {
+    for alias in &experiment.aliases {
+        let values = scores.column(&alias.of).ok_or_else(|| {
+            Error::Setting(format!(
+                "alias `{}`: the run has no row `{}`",
+                alias.name, alias.of
+            ))
+        })?;
+        scores.push(alias.name.clone(), values.to_vec())?;
+    }
+    for combination in &experiment.combinations {
+        let fused = fuse(combination, scores)?;
+        scores.push(combination.name.clone(), fused)?;
+    }
+    Ok(())
+}
+
 /// The column of a fusion: its rule fitted on the validation splits alone, applied to every sample.
 ///
 /// # Errors
@@ -213,14 +234,16 @@ pub fn fuse(combination: &Combination, scores: &Scores) -> Result<Vec<f64>> {
         let values = scores
             .column(method)
             .ok_or_else(|| missing(&combination.name, method, scores))?;
-        let id = Column::<Validation>::new(method.as_str(), scores.of(values, Split::IdVal, None))?;
+        let log_odds = combination.log_odds.contains(method);
+        let id = scores.of(values, Split::IdVal, None);
+        let id = entering::<Validation>(method, id, log_odds)?;
         let ood = scores.of(values, Split::OodVal, None);
         let ood = match ood.is_empty() {
             true => None,
-            false => Some(Column::<Validation>::new(method.as_str(), ood)?),
+            false => Some(entering::<Validation>(method, ood, log_odds)?),
         };
         validation.push((id, ood));
-        applied.push(Column::<Test>::new(method.as_str(), values.to_vec())?);
+        applied.push(entering::<Test>(method, values.to_vec(), log_odds)?);
     }
     let columns: Vec<ValidationColumn> = validation
         .iter()
@@ -231,6 +254,19 @@ pub fn fuse(combination: &Combination, scores: &Scores) -> Result<Vec<f64>> {
         .collect();
     rule.fit(&columns)?;
     Ok(rule.combine(&applied.iter().collect::<Vec<_>>())?)
+}
+
+/// A member's scores as they enter a rule.
+fn entering<S: combine::Split>(
+    method: &str,
+    values: Vec<f64>,
+    log_odds: bool,
+) -> Result<Column<S>> {
+    let column = Column::new(method, values)?;
+    Ok(match log_odds {
+        true => column.log_odds()?,
+        false => column,
+    })
 }
 
 /// Mean AUROC of in-distribution validation against each out-of-distribution validation set: what settings are

@@ -265,6 +265,9 @@ pub struct Combination {
     pub name: String,
     /// The rows that are combined; for a cascade, the baseline first.
     pub of: Vec<String>,
+    /// Those of them that are probabilities and enter the rule as log-odds, so that it tells apart what is crowded below 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_odds: Vec<String>,
     /// The rule (`cargo xtask list`).
     pub rule: String,
     /// Its parameters.
@@ -439,6 +442,16 @@ impl Experiment {
                 if !rows.contains(row) {
                     let what = unknown(row, rows.iter().map(String::as_str));
                     return fault(format!("`{}` combines the row {what}", combination.name));
+                }
+            }
+            let members = || combination.of.iter().map(String::as_str);
+            for row in &combination.log_odds {
+                if !combination.of.contains(row) {
+                    let what = unknown(row, members());
+                    return fault(format!(
+                        "`{}`: log_odds names the row {what}",
+                        combination.name
+                    ));
                 }
             }
             rows.push(combination.name.clone());

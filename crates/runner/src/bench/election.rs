@@ -158,6 +158,7 @@ pub(crate) fn candidate(
     let combination = Combination {
         name: name.clone(),
         of: names,
+        log_odds: Vec::new(),
         rule: "mean_z".into(),
         parameters: toml::Table::new(),
     };

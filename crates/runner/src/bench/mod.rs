@@ -475,19 +475,7 @@ fn scores(
             &mut scores,
         )?;
     }
-    for alias in &experiment.aliases {
-        let values = scores.column(&alias.of).ok_or_else(|| {
-            Error::Setting(format!(
-                "alias `{}`: the run has no row `{}`",
-                alias.name, alias.of
-            ))
-        })?;
-        scores.push(alias.name.clone(), values.to_vec())?;
-    }
-    for combination in &experiment.combinations {
-        let fused = evaluate::fuse(combination, &scores)?;
-        scores.push(combination.name.clone(), fused)?;
-    }
+    evaluate::add_fusions(experiment, &mut scores)?;
     let pictures = pictures(experiment, headline.as_ref(), parts, &rest, pipeline)?;
     let traces = traces(experiment, networks, parts, &mut rest, pipeline)?;
     Ok(Finished {

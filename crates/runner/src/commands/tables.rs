@@ -16,6 +16,10 @@ use crate::{Error, Result, Root};
 pub struct Tables {
     /// Runs in results/ by name, or folders of runs [default: all in results/]
     names: Vec<String>,
+    /// Take the aliases and fusions of this experiment in place of the run's own, and write its scores and record again; no
+    /// network runs
+    #[arg(long, value_name = "EXPERIMENT", requires = "names")]
+    fusions: Option<String>,
     /// Also list the runs' rows on the terminal
     #[arg(long)]
     print: bool,
@@ -25,6 +29,10 @@ impl Tables {
     pub(crate) fn run(self) -> Result<()> {
         let root = Root::find()?;
         let stored = stored_run::names(&root);
+        let fusions = match &self.fusions {
+            Some(name) => Some(Experiment::read(name, &root)?.1),
+            None => None,
+        };
         let asked = match self.names.is_empty() {
             true => stored.clone(),
             false => self.names,
@@ -32,7 +40,7 @@ impl Tables {
         for some in asked.chunks(rayon::current_num_threads()) {
             let made: Vec<Option<Made>> = some
                 .par_iter()
-                .map(|name| make(name, &root, &stored))
+                .map(|name| make(name, fusions.as_ref(), &root, &stored))
                 .collect::<Result<_>>()?;
             for made in made.iter().flatten() {
                 made.report(&root);
@@ -59,7 +67,12 @@ struct Made {
 }
 
 /// `None` for an experiment that has not been run: its table does not exist yet, which is no error.
-fn make(name: &str, root: &Root, stored: &[String]) -> Result<Option<Made>> {
+fn make(
+    name: &str,
+    fusions: Option<&Experiment>,
+    root: &Root,
+    stored: &[String],
+) -> Result<Option<Made>> {
     let own = root.results().join(name);
     let folder = match own.join(Run::SCORES).is_file() {
         true => own,
@@ -76,7 +89,11 @@ fn make(name: &str, root: &Root, stored: &[String]) -> Result<Option<Made>> {
         )));
     }
     let begun = Instant::now();
-    let run = Run::read(&folder)?;
+    let mut run = Run::read(&folder)?;
+    if let Some(experiment) = fusions {
+        run = run.with_fusions_of(experiment)?;
+        run.write(&folder)?;
+    }
     let rebuilt = run.rebuild(&folder)?;
     Ok(Some(Made {
         folder,

@@ -71,11 +71,12 @@ impl Train {
             stop: stop_signal()?,
             progress: !self.no_progress && std::io::IsTerminal::is_terminal(&std::io::stderr()),
         };
-        let outcome = match self.what {
-            What::Classifier => diffguard_training::train_classifier(&self.config, &context)?,
-            What::Diffusion => diffguard_training::train_diffusion(&self.config, &context)?,
-        };
-        match outcome {
+        // On a thread of the pool, so that no operation waits for one to wake.
+        let outcome = rayon::scope(|_| match self.what {
+            What::Classifier => diffguard_training::train_classifier(&self.config, &context),
+            What::Diffusion => diffguard_training::train_diffusion(&self.config, &context),
+        });
+        match outcome? {
             Outcome::Finished(record) => {
                 println!("written: {}", record.display());
                 Ok(())

@@ -17,6 +17,7 @@ use diffguard_report::{Metric, MetricRow, csv, write_atomic};
 pub use self::grid::grid;
 pub(crate) use self::grid::{factor, tile};
 pub(crate) use self::tables::main_groups;
+use crate::experiment::Experiment;
 use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::Scores;
@@ -80,6 +81,27 @@ impl Run {
             written.push(path);
         }
         Ok(written)
+    }
+
+    /// The same run with the aliases, the fusions and the published table of another experiment: they are made of the scores
+    /// of the other rows, so that no network runs.
+    ///
+    /// # Errors
+    /// When the run lacks a row that they are made of, or a rule cannot be fitted.
+    pub fn with_fusions_of(mut self, other: &Experiment) -> Result<Self> {
+        let own = &mut self.record.configuration;
+        let aliases = own.aliases.iter().map(|alias| &alias.name);
+        let fusions = own.combinations.iter().map(|fusion| &fusion.name);
+        let made: Vec<&String> = aliases.chain(fusions).collect();
+        self.scores.retain(|row| !made.iter().any(|it| *it == row));
+        own.aliases.clone_from(&other.aliases);
+        own.combinations.clone_from(&other.combinations);
+        own.paper.clone_from(&other.paper);
+        evaluate::add_fusions(own, &mut self.scores)?;
+        if own.compact_scores {
+            self.scores = self.scores.compacted();
+        }
+        Ok(self)
     }
 
     /// Computes the metrics and writes `metrics.csv`, `table.md`, `table.tex` and the plots into `folder`, and `traces.csv`

@@ -6,6 +6,7 @@ use diffguard_report::{Metric, MetricRow};
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::cascade_sensitivity::CascadeReport;
+use crate::experiment::Combination;
 use crate::parts::Split;
 use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
@@ -168,6 +169,7 @@ pub(super) fn markdown(
             FAST_WITHIN
         );
     }
+    text += &fusions(&experiment.combinations);
     if !run.record.costs.is_empty() {
         text += "\n## Cost\n\n";
         text += &cost::sheet(run, rows).to_markdown();
@@ -202,4 +204,30 @@ fn below_its_heading(table: &Table) -> String {
     let mut sheet = table.sheet();
     sheet.title.clear();
     sheet.to_markdown()
+}
+
+/// What each fusion is made of, and by which rule.
+fn fusions(combinations: &[Combination]) -> String {
+    if combinations.is_empty() {
+        return String::new();
+    }
+    let line = |fusion: &Combination| {
+        let members: Vec<String> = fusion
+            .of
+            .iter()
+            .map(|row| match fusion.log_odds.contains(row) {
+                true => format!("`{row}` (log-odds)"),
+                false => format!("`{row}`"),
+            })
+            .collect();
+        let parameters: String = fusion
+            .parameters
+            .iter()
+            .map(|(name, value)| format!(", {name} = {value}"))
+            .collect();
+        let (name, rule) = (&fusion.name, &fusion.rule);
+        format!("- `{name}`: {rule} of {}{parameters}\n", members.join(", "))
+    };
+    let lines: String = combinations.iter().map(line).collect();
+    format!("\nFusions, their rules fitted on validation data:\n\n{lines}")
 }

@@ -11,11 +11,16 @@ use crate::Result;
 /// Least time of one measurement, in ms: shorter work is repeated and divided.
 const LEAST: f64 = 20.0;
 
-/// Serves one row on standard input and output, as `process.rs` describes.
+/// Serves one row on standard input and output, as `process.rs` describes; on a thread of the pool, where a work unit of a
+/// run and a training compute as well.
 ///
 /// # Errors
 /// For an unknown row, a row whose preparation fails, and a broken pipe.
 pub fn work(name: &str) -> Result<()> {
+    rayon::scope(|_| serve(name))
+}
+
+fn serve(name: &str) -> Result<()> {
     let row = rows::find(name)?;
     let mut execute = (row.prepare)()?;
     execute();

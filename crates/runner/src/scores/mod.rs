@@ -113,6 +113,11 @@ impl Scores {
         Ok(scores)
     }
 
+    /// Drops the columns of the methods that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.columns.retain(|(method, _)| keep(method));
+    }
+
     /// The scores of a method on one set, or on all sets of a split.
     pub fn of(&self, values: &[f64], split: Split, set: Option<&str>) -> Vec<f64> {
         self.samples

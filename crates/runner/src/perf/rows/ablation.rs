@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::unet_quick::{CLASSES, network};
 use super::{Row, Work, device, normal};
-use crate::{Error, Result};
+use crate::{Error, Result, parallel};
 
 pub(super) const GUIDANCE: Row = Row {
     name: "image_classifier_guidance",
@@ -29,7 +29,9 @@ pub(super) const FREE: Row = Row {
     prepare: free,
 };
 
-const BATCH: usize = 16;
+const IMAGES: usize = 16;
+/// Images of a work unit; units run side by side, as those of a run do.
+const UNIT: usize = 8;
 const STEPS: usize = 5;
 
 /// Clean Grad at two scales, with and without eight cutouts.
@@ -68,14 +70,16 @@ fn prepare(settings: [serde_json::Value; 4]) -> Result<Work> {
         spacing: SpacingConfig::Ddim(STEPS),
         ..InversionConfig::default()
     };
-    let image: Tensor<4> = normal([BATCH, 1, 28, 28], &device).tanh();
-    let labels: Vec<i64> = (0..BATCH).map(|i| (i % CLASSES) as i64).collect();
-    let run = move || -> Result<()> {
+    let images: Tensor<4> = normal([IMAGES, 1, 28, 28], &device).tanh();
+    let labels: Vec<i64> = (0..IMAGES).map(|i| (i % CLASSES) as i64).collect();
+    let of_unit = move |first: usize| -> Result<()> {
+        let image = images.clone().narrow(0, first, UNIT);
+        let labels = &labels[first..first + UNIT];
         let inverted = invert(&unet, &trajectory, &inversion, image.clone(), &mut |_| {})?;
         let start = Start::after(&inverted, &trajectory, None).shared();
         for setting in &settings {
             let context =
-                GuidanceContext::new(&unet, Some(&classifier), image.clone(), labels.clone())?;
+                GuidanceContext::new(&unet, Some(&classifier), image.clone(), labels.to_vec())?;
             let guidance = setting.prepare(&context)?;
             let config = SynthesisConfig::default();
             synthesise(
@@ -88,6 +92,10 @@ fn prepare(settings: [serde_json::Value; 4]) -> Result<Work> {
             )?;
         }
         Ok(())
+    };
+    let run = move || -> Result<()> {
+        let mut units: Vec<usize> = (0..IMAGES).step_by(UNIT).collect();
+        parallel::each(&mut units, |first| of_unit(*first)).map(drop)
     };
     run()?;
     Ok(Box::new(move || {
