@@ -213,6 +213,75 @@ fn tables_are_made_again_from_stored_scores_byte_for_byte() {
 }
 
 #[test]
+fn fusions_of_stored_scores_are_those_of_a_run() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("out").status.success());
+    let (rest, _) = EXPERIMENT.split_once("[[combine]]").unwrap();
+    let write = |name: &str, end: &str| {
+        let path = clone.path("experiments").join(format!("{name}.toml"));
+        fs::write(path, format!("{rest}{end}")).unwrap();
+    };
+    write(
+        "other",
+        r#"
+        [[detector]]
+        name = "msp"
+
+        [[alias]]
+        name = "ours"
+        of = "diffguard"
+
+        [[combine]]
+        name = "ours+msp"
+        of = ["msp", "ours"]
+        log_odds = ["msp"]
+        rule = "mean_z"
+        "#,
+    );
+    let store = ["--no-progress", "--store", "out/store"];
+    let bench = |name, out| clone.run(&[&["bench", name, "--out", out][..], &store[..]].concat());
+    let whole = bench("other", "whole");
+    assert!(whole.status.success(), "{}", stderr(&whole));
+
+    // The run lacks a row that the fusion wants.
+    let before = results(&clone, "out");
+    let lacking = clone.run(&["tables", "out", "--fusions", "other"]);
+    assert_fails(&lacking, &["`ours+msp` combines the row `msp`"]);
+    assert!(results(&clone, "out") == before);
+
+    // One that has all, under other fusions first.
+    let own = fs::read_to_string(clone.path("experiments/other.toml")).unwrap();
+    let plain = own.replace("log_odds = [\"msp\"]", "");
+    fs::write(clone.path("experiments/plain.toml"), plain).unwrap();
+    assert!(bench("plain", "plain").status.success());
+    assert!(results(&clone, "plain").0 != results(&clone, "whole").0);
+    let again = clone.run(&["tables", "plain", "--fusions", "other"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(results(&clone, "plain").0 == results(&clone, "whole").0);
+    let table = fs::read_to_string(clone.path("plain/table.md")).unwrap();
+    assert!(table.contains("- `ours+msp`: mean_z of `msp` (log-odds), `ours`"));
+
+    write(
+        "wrong",
+        &own[rest.len()..].replace("log_odds = [\"msp\"]", "log_odds = [\"mps\"]"),
+    );
+    assert_fails(
+        &bench("wrong", "wrong"),
+        &["log_odds", "`mps`", "did you mean `msp`"],
+    );
+    write(
+        "energy",
+        &own[rest.len()..]
+            .replace("\"msp\"", "\"ebo\"")
+            .replace("[[detector]]\n        name = \"ebo\"", ""),
+    );
+    assert_fails(
+        &bench("energy", "energy"),
+        &["`ebo` has the score", "no probability"],
+    );
+}
+
+#[test]
 fn ctrl_c_is_a_clean_end() {
     let clone = Clone::new(EXPERIMENT);
     let child = clone.spawn("out");

@@ -11,16 +11,16 @@ use crate::Result;
 /// Least time of one measurement, in ms: shorter work is repeated and divided.
 const LEAST: f64 = 20.0;
 
-/// Serves one row on standard input and output, as `process.rs` describes; on a thread of the pool, where a work unit of a
-/// run and a training compute as well.
+/// Unmeasured work at the beginning of a turn, in ms: cores that have rested are slow to come back. Work that takes long by
+/// itself does without.
+const WAKE: f64 = 50.0;
+const LONG: f64 = 5000.0;
+
+/// Serves one row on standard input and output, as `process.rs` describes.
 ///
 /// # Errors
 /// For an unknown row, a row whose preparation fails, and a broken pipe.
 pub fn work(name: &str) -> Result<()> {
-    rayon::scope(|_| serve(name))
-}
-
-fn serve(name: &str) -> Result<()> {
     let row = rows::find(name)?;
     let mut execute = (row.prepare)()?;
     execute();
@@ -35,6 +35,10 @@ fn serve(name: &str) -> Result<()> {
     for line in std::io::stdin().lock().lines() {
         match line.map_err(|error| failed(row.name, error))?.trim() {
             "go" => {
+                let waking = Instant::now();
+                while once < LONG && milliseconds(waking) < WAKE {
+                    execute();
+                }
                 let start = Instant::now();
                 for _ in 0..repeats {
                     execute();
