@@ -258,6 +258,17 @@ fn fusions_of_stored_scores_are_those_of_a_run() {
     let again = clone.run(&["tables", "plain", "--fusions", "other"]);
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(results(&clone, "plain").0 == results(&clone, "whole").0);
+    // Compact scores do not move, however often they are fused.
+    let compact = format!("compact_scores = true\n{}", own);
+    fs::write(clone.path("experiments/compact.toml"), compact).unwrap();
+    assert!(bench("compact", "compact").status.success());
+    let fuse = || {
+        let again = clone.run(&["tables", "compact", "--fusions", "other"]);
+        assert!(again.status.success(), "{}", stderr(&again));
+        results(&clone, "compact").0
+    };
+    let once = fuse();
+    assert!(once == fuse());
     let table = fs::read_to_string(clone.path("plain/table.md")).unwrap();
     assert!(table.contains("- `ours+msp`: mean_z of `msp` (log-odds), `ours`"));
 

@@ -20,7 +20,7 @@ pub(crate) use self::tables::main_groups;
 use crate::experiment::Experiment;
 use crate::parts::Split;
 use crate::record::Record;
-use crate::scores::Scores;
+use crate::scores::{Scores, compact};
 use crate::synthetic::WARNING;
 use crate::traces::{Traces, summaries};
 use crate::{Result, cascade_sensitivity, differences, evaluate};
@@ -97,9 +97,16 @@ impl Run {
         own.aliases.clone_from(&other.aliases);
         own.combinations.clone_from(&other.combinations);
         own.paper.clone_from(&other.paper);
-        evaluate::add_fusions(own, &mut self.scores)?;
-        if own.compact_scores {
-            self.scores = self.scores.compacted();
+        let mut fused = self.scores.clone();
+        evaluate::add_fusions(own, &mut fused)?;
+        // The other rows are compact already; once more would move them.
+        let compact = |values: &[f64]| match own.compact_scores {
+            true => compact(values),
+            false => values.to_vec(),
+        };
+        for row in fused.methods().skip(self.scores.methods().count()) {
+            let values = fused.column(row).map(compact).unwrap_or_default();
+            self.scores.push(row, values)?;
         }
         Ok(self)
     }
