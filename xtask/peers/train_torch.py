@@ -327,13 +327,10 @@ class Resnet18(nn.Module):
         return self.fc(h.mean((2, 3)))
 
 
-def frequencies(channels, device=None):
-    half = channels // 2
-    return torch.exp(-math.log(10000) * torch.arange(half, device=device) / (half - 1))
-
-
 def step_embedding(t, channels):
-    angles = t[:, None].float() * frequencies(channels, t.device)
+    half = channels // 2
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=t.device) / (half - 1))
+    angles = t[:, None].float() * frequencies
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 

@@ -258,6 +258,25 @@ fn fusions_of_stored_scores_are_those_of_a_run() {
     let again = clone.run(&["tables", "plain", "--fusions", "other"]);
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(results(&clone, "plain").0 == results(&clone, "whole").0);
+    // A run whose rows are compared with a fusion keeps it.
+    let compared = [
+        &[
+            "bench",
+            "other",
+            "--out",
+            "compared",
+            "--against",
+            "ours+msp",
+        ][..],
+        &store,
+    ]
+    .concat();
+    assert!(clone.run(&compared).status.success());
+    let before = results(&clone, "compared");
+    let other = clone.run(&["tables", "compared", "--fusions", "small"]);
+    assert_fails(&other, &["`against`", "no row `ours+msp`"]);
+    assert!(results(&clone, "compared") == before);
+
     // Compact scores do not move, however often they are fused.
     let compact = format!("compact_scores = true\n{}", own);
     fs::write(clone.path("experiments/compact.toml"), compact).unwrap();

@@ -16,8 +16,8 @@ use crate::{Error, Result, Root};
 pub struct Tables {
     /// Runs in results/ by name, or folders of runs [default: all in results/]
     names: Vec<String>,
-    /// Take the aliases and fusions of this experiment in place of the run's own, and write its scores and record again; no
-    /// network runs
+    /// Take the aliases, fusions and published table of this experiment in place of the run's own, and write its scores and
+    /// record again; no network runs
     #[arg(long, value_name = "EXPERIMENT", requires = "names")]
     fusions: Option<String>,
     /// Also list the runs' rows on the terminal

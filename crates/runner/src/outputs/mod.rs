@@ -87,7 +87,8 @@ impl Run {
     /// of the other rows, so that no network runs.
     ///
     /// # Errors
-    /// When the run lacks a row that they are made of, or a rule cannot be fitted.
+    /// When the run lacks a row that they are made of or no longer has the one that others are compared with, or a rule cannot
+    /// be fitted.
     pub fn with_fusions_of(mut self, other: &Experiment) -> Result<Self> {
         let own = &mut self.record.configuration;
         let aliases = own.aliases.iter().map(|alias| &alias.name);
@@ -97,6 +98,9 @@ impl Run {
         own.aliases.clone_from(&other.aliases);
         own.combinations.clone_from(&other.combinations);
         own.paper.clone_from(&other.paper);
+        if let Some(row) = &own.against {
+            own.check_row(row)?;
+        }
         let mut fused = self.scores.clone();
         evaluate::add_fusions(own, &mut fused)?;
         // The other rows are compact already; once more would move them.

@@ -11,10 +11,8 @@ use crate::Result;
 /// Least time of one measurement, in ms: shorter work is repeated and divided.
 const LEAST: f64 = 20.0;
 
-/// Unmeasured work at the beginning of a turn, in ms: cores that have rested are slow to come back. Work that takes long by
-/// itself does without.
+/// Unmeasured work at the beginning of a turn, in ms: cores that have rested are slow to come back.
 const WAKE: f64 = 50.0;
-const LONG: f64 = 5000.0;
 
 /// Serves one row on standard input and output, as `process.rs` describes.
 ///
@@ -36,7 +34,7 @@ pub fn work(name: &str) -> Result<()> {
         match line.map_err(|error| failed(row.name, error))?.trim() {
             "go" => {
                 let waking = Instant::now();
-                while once < LONG && milliseconds(waking) < WAKE {
+                while milliseconds(waking) < WAKE {
                     execute();
                 }
                 let start = Instant::now();
