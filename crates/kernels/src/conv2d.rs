@@ -13,6 +13,7 @@ use crate::extension::{KernelOps, Maybe};
 use crate::matmul::matmul;
 use crate::norm_silu::chunked_sum;
 use crate::simd::vectorised;
+use crate::transformed::Filters;
 use crate::{direct, is_flex, pointwise};
 
 /// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, kernel height, kernel width]` after `padding`
@@ -86,7 +87,7 @@ pub fn conv2d_affine(
 }
 
 /// Sizes of one convolution; pairs are (vertical, horizontal).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub batch: usize,
     pub channels_in: usize,
@@ -209,10 +210,17 @@ fn col2im(columns: &[f32], image: &mut [f32], shape: &Shape) {
 }
 
 /// `y = conv(x, weight)` with what is `around` it, all row-major; nothing is done `before`.
-pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: Shape) -> Vec<f32> {
+pub(crate) fn forward(
+    x: &[f32],
+    filters: Filters<'_>,
+    around: Around<'_>,
+    shape: Shape,
+) -> Vec<f32> {
     if direct::wanted(&shape, false) {
-        return direct::forward(x, weight, around, &shape);
+        let plan = filters.direct(&shape, false);
+        return plan.run(Source::Plain(x), around, shape.batch);
     }
+    let weight = filters.values;
     if pointwise::wanted(&shape) {
         let sizes = (shape.batch, shape.pixels_out());
         let channels = (shape.channels_in, shape.channels_out);
@@ -252,11 +260,13 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: Shap
 }
 
 /// Gradient with respect to x.
-pub(crate) fn input_gradient(dy: Source<'_>, weight: &[f32], shape: Shape) -> Vec<f32> {
+pub(crate) fn input_gradient(dy: Source<'_>, filters: Filters<'_>, shape: Shape) -> Vec<f32> {
     let (pixels, depth) = (shape.pixels_out(), shape.depth());
     if direct::wanted(&shape, true) {
-        return direct::input_gradient(dy, weight, &shape);
+        let plan = filters.direct(&shape, true);
+        return plan.run(dy, Around::default(), shape.batch);
     }
+    let weight = filters.values;
     if pointwise::wanted(&shape) {
         let channels = (shape.channels_in, shape.channels_out);
         return pointwise::input_gradient(dy, weight, (shape.batch, pixels), channels);

@@ -3,8 +3,6 @@
 //! By shape Winograd's algorithm ([`crate::winograd`]), the sums as they are written ([`crate::direct`]), or im2col into a
 //! buffer that stays in the second-level cache, then a matrix product.
 
-use std::sync::Arc;
-
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
@@ -15,7 +13,8 @@ use crate::extension::{KernelOps, Maybe};
 use crate::matmul::matmul;
 use crate::norm_silu::{Norm, chunked_sum, norm_silu};
 use crate::simd::vectorised;
-use crate::winograd::{self, Tile, Weights};
+use crate::transformed::Filters;
+use crate::winograd::{self, Tile};
 use crate::{conv2d, direct, is_flex};
 
 /// Convolves `x` `[batch, in, height, width]` with `weight` `[out, in, 3, 3]`, stride 1, zero padding 1, and adds
@@ -165,21 +164,22 @@ fn im2col(
     }
 }
 
-/// `y = conv(x, weight)`, all row-major, with what is `around` it (`before` where [`Shape::tile`] has a tile only);
-/// `transformed` gives the weights that Winograd's algorithm needs.
+/// `y = conv(x, weight)`, all row-major, with what is `around` it (`before` where [`Shape::tile`] has a tile only).
 pub(crate) fn forward(
     x: &[f32],
-    weight: &[f32],
+    filters: Filters<'_>,
     around: Around<'_>,
     shape: Shape,
-    transformed: impl FnOnce(Tile) -> Arc<Weights>,
 ) -> Vec<f32> {
     if let Some(tile) = shape.tile() {
-        return winograd::forward(Source::Plain(x), &transformed(tile), around, shape);
+        let weights = filters.winograd((shape.channels_in, shape.channels_out), tile, false);
+        return winograd::forward(Source::Plain(x), &weights, around, shape);
     }
     if direct::wanted(&shape.general(), false) {
-        return direct::forward(x, weight, around, &shape.general());
+        let plan = filters.direct(&shape.general(), false);
+        return plan.run(Source::Plain(x), around, shape.batch);
     }
+    let weight = filters.values;
     assert!(around.before.is_none(), "applied by the caller");
     let (bias, after) = around.bias_first();
     let mut y = by_columns(x, weight, bias, shape);
@@ -238,24 +238,22 @@ fn by_columns(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: Shape) -> 
 }
 
 /// Gradient with respect to x: the convolution of `dy` with the weight turned by 180 degrees and its channel
-/// axes swapped; `transformed` as in [`forward`].
-pub(crate) fn input_gradient(
-    dy: Source<'_>,
-    weight: &[f32],
-    shape: Shape,
-    transformed: impl FnOnce(Tile) -> Arc<Weights>,
-) -> Vec<f32> {
+/// axes swapped.
+pub(crate) fn input_gradient(dy: Source<'_>, filters: Filters<'_>, shape: Shape) -> Vec<f32> {
     let swapped = Shape {
         channels_in: shape.channels_out,
         channels_out: shape.channels_in,
         ..shape
     };
     if let Some(tile) = shape.tile() {
-        return winograd::forward(dy, &transformed(tile), Around::default(), swapped);
+        let weights = filters.winograd((shape.channels_in, shape.channels_out), tile, true);
+        return winograd::forward(dy, &weights, Around::default(), swapped);
     }
     if direct::wanted(&shape.general(), true) {
-        return direct::input_gradient(dy, weight, &shape.general());
+        let plan = filters.direct(&shape.general(), true);
+        return plan.run(dy, Around::default(), shape.batch);
     }
+    let weight = filters.values;
     let dy = dy.values(shape.pixels());
     let mut turned = vec![0f32; weight.len()];
     for o in 0..shape.channels_out {

@@ -38,17 +38,6 @@ pub(crate) fn wanted(shape: &Shape, turned: bool) -> bool {
     fits && filled && !shape.is_pointwise()
 }
 
-/// `y = conv(x, weight)` with what is `around` it, all row-major; nothing is done `before`.
-pub(crate) fn forward(x: &[f32], weight: &[f32], around: Around<'_>, shape: &Shape) -> Vec<f32> {
-    assert!(around.before.is_none(), "applied by the caller");
-    Plan::forward(shape, weight).run(Source::Plain(x), around, shape.batch)
-}
-
-/// Gradient with respect to x.
-pub(crate) fn input_gradient(dy: Source<'_>, weight: &[f32], shape: &Shape) -> Vec<f32> {
-    Plan::turned(shape, weight).run(dy, Around::default(), shape.batch)
-}
-
 /// Outputs that see the same taps: all of them, or, in an input gradient, every pixel at the same place between two steps of
 /// the filter.
 struct Phase {
@@ -67,7 +56,7 @@ enum Weights {
 }
 
 /// A convolution as sums over padded planes.
-struct Plan {
+pub(crate) struct Plan {
     channels_in: usize,
     channels_out: usize,
     /// Height and width of what comes in.
@@ -81,7 +70,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn forward(shape: &Shape, weight: &[f32]) -> Self {
+    /// That of `shape`, whatever its batch.
+    pub fn forward(shape: &Shape, weight: &[f32]) -> Self {
         let [high, wide] = shape.output();
         let padded: [usize; 2] = std::array::from_fn(|d| shape.input[d] + 2 * shape.padding[d]);
         let outputs = (0..high * wide).map(|place| {
@@ -114,7 +104,7 @@ impl Plan {
 
     /// The input gradient as a convolution of `dy`: pixel `stride * a + p` takes from output `a + (p + padding - k) / stride`
     /// for every tap `k` for which that is a whole number.
-    fn turned(shape: &Shape, weight: &[f32]) -> Self {
+    pub fn turned(shape: &Shape, weight: &[f32]) -> Self {
         let input = shape.output();
         // For each place between two steps: the taps, and the distance of the outputs that they take from.
         let reach: [Vec<Vec<(usize, isize)>>; 2] = std::array::from_fn(|d| {
@@ -186,7 +176,22 @@ impl Plan {
         }
     }
 
-    fn run(&self, x: Source<'_>, around: Around<'_>, batch: usize) -> Vec<f32> {
+    /// Memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let of = |phase: &Phase| {
+            size_of_val(&*phase.taps)
+                + size_of_val(&*phase.outputs)
+                + match &phase.weights {
+                    Weights::Channels(lanes) => size_of_val(&**lanes),
+                    Weights::Pixels(values) => size_of_val(&**values),
+                }
+        };
+        self.phases.iter().map(of).sum()
+    }
+
+    /// The sums of `batch` images with what is `around` them, all row-major; nothing is done `before`.
+    pub fn run(&self, x: Source<'_>, around: Around<'_>, batch: usize) -> Vec<f32> {
+        assert!(around.before.is_none(), "applied by the caller");
         let plane = self.padded[0] * self.padded[1];
         for phase in &self.phases {
             let reach = phase.taps.iter().max();

@@ -8,7 +8,7 @@ use crate::matmul::matmul_into;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::has_avx512;
 
-/// One tap's product for up to four groups of output channels:
+/// One tap's product for one or two groups of output channels:
 /// `out[tile][..width] = sum over depth of weights[depth][..width] * tiles[tile][depth]`.
 ///
 /// `weights` are `[depth][width]` lanes, `tiles` rows of `pitch_in` lanes, of which `depth` values count, `out` rows of
@@ -21,17 +21,15 @@ pub(crate) fn panel(
     (out, pitch_out): (&mut [Lane], usize),
     count: usize,
 ) {
-    assert!((1..=4).contains(&width), "a panel has one to four lanes");
+    assert!((1..=2).contains(&width), "a panel has one or two lanes");
     #[cfg(target_arch = "x86_64")]
     if has_avx512() {
         // SAFETY: the instructions were just detected.
         unsafe {
             let (tiles, out) = ((tiles, pitch_in), (out, pitch_out));
             match width {
-                1 => avx512::panel::<1, 24>(weights, next, depth, tiles, out, count),
-                2 => avx512::panel::<2, 12>(weights, next, depth, tiles, out, count),
-                3 => avx512::panel::<3, 8>(weights, next, depth, tiles, out, count),
-                _ => avx512::panel::<4, 6>(weights, next, depth, tiles, out, count),
+                1 => avx512::panel::<1>(weights, next, depth, tiles, out, count),
+                _ => avx512::panel::<2>(weights, next, depth, tiles, out, count),
             }
         }
         return;
@@ -58,9 +56,12 @@ mod avx512 {
 
     use crate::lanes::{LANES, Lane};
 
-    /// [`super::panel`], `T` tiles at a time.
+    /// Most tiles at a time: the sums of two groups of channels, the weights and a value fill the registers.
+    const TILES: usize = 12;
+
+    /// [`super::panel`], in blocks of tiles as equal as can be.
     #[target_feature(enable = "avx512f")]
-    pub(super) fn panel<const W: usize, const T: usize>(
+    pub(super) fn panel<const W: usize>(
         weights: &[Lane],
         next: &[Lane],
         depth: usize,
@@ -73,35 +74,34 @@ mod avx512 {
         assert!(count == 0 || out.len() >= (count - 1) * pitch_out + W);
         let (weights, tiles, out) = (weights.as_ptr().cast(), tiles.as_ptr(), out.as_mut_ptr());
         let pitches = (pitch_in * LANES, pitch_out * LANES);
-        // Each block fetches its share of every row of the next weights.
-        let share = W.div_ceil(count.div_ceil(T).max(1));
-        let mut fetch = 0..0;
-        let mut tile = 0;
-        while tile < count {
-            let left = count - tile;
-            fetch = match next.len() >= depth * W {
-                true => fetch.end.min(W)..(fetch.end + share).min(W),
-                false => 0..0,
-            };
-            let ahead = (next.as_ptr(), fetch.clone());
-            // SAFETY: inside the slices by the assertions, with as many tiles as are left at most; lanes are aligned.
-            tile += unsafe {
-                let from = tiles.add(tile * pitch_in).cast();
-                let to = out.add(tile * pitch_out).cast();
-                if left >= T {
-                    block::<W, T>(weights, ahead, depth, from, to, pitches)
-                } else if left >= 4 {
-                    block::<W, 4>(weights, ahead, depth, from, to, pitches)
-                } else if left >= 2 {
-                    block::<W, 2>(weights, ahead, depth, from, to, pitches)
-                } else {
-                    block::<W, 1>(weights, ahead, depth, from, to, pitches)
+        let blocks = count.div_ceil(TILES);
+        // Each block fetches its share of the next weights.
+        let next = match next.len() >= depth * W {
+            true => &next[..depth * W],
+            false => &[],
+        };
+        for index in 0..blocks {
+            let part = |length: usize| index * length / blocks..(index + 1) * length / blocks;
+            let (own, ahead) = (part(count), &next[part(next.len())]);
+            // SAFETY: inside the slices by the assertions; lanes are aligned.
+            unsafe {
+                let from = tiles.add(own.start * pitch_in).cast();
+                let to = out.add(own.start * pitch_out).cast();
+                macro_rules! block {
+                    ($($tiles:literal)*) => {
+                        match own.len() {
+                            $($tiles => block::<W, $tiles>(weights, ahead, depth, from, to, pitches),)*
+                            _ => unreachable!("a block has one to twelve tiles"),
+                        }
+                    };
                 }
-            };
+                block!(1 2 3 4 5 6 7 8 9 10 11 12);
+            }
         }
     }
 
-    /// `W` lanes of `T` tiles, whose number it returns.
+    /// `W` lanes of `T` tiles; the first `depth` lanes of `next` are fetched
+    /// meanwhile.
     ///
     /// # Safety
     /// `depth` rows of `W` lanes lie at `weights`, `T` rows of `depth` values begin at `tiles` and `T` rows of `W` lanes at
@@ -110,16 +110,16 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     unsafe fn block<const W: usize, const T: usize>(
         weights: *const f32,
-        (next, fetch): (*const Lane, std::ops::Range<usize>),
+        next: &[Lane],
         depth: usize,
         tiles: *const f32,
         out: *mut f32,
         (pitch_in, pitch_out): (usize, usize),
-    ) -> usize {
+    ) {
         let mut sums: [[__m512; W]; T] = [[_mm512_setzero_ps(); W]; T];
         for k in 0..depth {
-            for line in fetch.clone() {
-                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(k * W + line).cast());
+            if let Some(line) = next.get(k) {
+                _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).cast());
             }
             let mut w = [_mm512_setzero_ps(); W];
             for (l, w) in w.iter_mut().enumerate() {
@@ -140,6 +140,5 @@ mod avx512 {
                 unsafe { _mm512_store_ps(out.add(t * pitch_out + l * LANES), *sum) };
             }
         }
-        T
     }
 }

@@ -65,6 +65,10 @@ fn convolution() {
         (1, 16, 17, 61, 3),
         (9, 64, 48, 2, 2),
         (2, 16, 80, 6, 5),
+        // Threads share a unit by output channels: in equal parts, and not.
+        (2, 128, 128, 8, 4),
+        (1, 112, 150, 5, 7),
+        (3, 130, 97, 8, 8),
     ] {
         let x = normal([batch, channels_in, height, width], &device);
         let weight = normal([channels_out, channels_in, 3, 3], &device);
@@ -143,13 +147,19 @@ fn changed_weights_are_transformed_again() {
     device.seed(5);
     let x = normal([2, 32, 8, 8], &device);
     let bias = normal([32], &device);
-    let mut weight = normal([32, 32, 3, 3], &device);
-    for _ in 0..4 {
-        let ours = conv3x3(x.clone(), weight.clone(), bias.clone());
-        let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-        let theirs = conv2d(x.clone(), weight.clone(), Some(bias.clone()), options);
-        assert!(deviation(ours, theirs) < 1e-4);
-        weight = weight * 1.5 + 0.1;
+    // By Winograd's algorithm, and by its definition.
+    for stride in [1, 2] {
+        let mut weight = normal([32, 32, 3, 3], &device);
+        for _ in 0..4 {
+            let (stride, padding) = ([stride; 2], [1, 1]);
+            let bias = Some(bias.clone());
+            let ours =
+                diffguard_kernels::conv2d(x.clone(), weight.clone(), bias.clone(), stride, padding);
+            let options = ConvOptions::new(stride, padding, [1, 1], 1);
+            let theirs = conv2d(x.clone(), weight.clone(), bias, options);
+            assert!(deviation(ours, theirs) < 1e-4);
+            weight = weight * 1.5 + 0.1;
+        }
     }
 }
 
@@ -200,7 +210,13 @@ fn normalisation_with_and_without_silu() {
 fn a_row_does_not_depend_on_its_batch() {
     let device = Device::flex();
     device.seed(3);
-    for (channels_in, channels_out, side) in [(3, 4, 7), (32, 48, 8), (100, 20, 4), (600, 17, 5)] {
+    for (channels_in, channels_out, side) in [
+        (3, 4, 7),
+        (32, 48, 8),
+        (100, 20, 4),
+        (600, 17, 5),
+        (120, 150, 8),
+    ] {
         let x = normal([11, channels_in, side, side], &device);
         let weight = normal([channels_out, channels_in, 3, 3], &device);
         let bias = normal([channels_out], &device);

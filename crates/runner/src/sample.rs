@@ -15,7 +15,7 @@ use diffguard_guidance::{
 };
 use diffguard_ood::metrics::frechet_distance;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
-use ndarray::s;
+use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use crate::baselines::stacked;
@@ -35,7 +35,9 @@ const SHOWN: usize = 10;
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Samples, and test images that they are compared with.
+    /// Samples to draw.
+    pub samples: usize,
+    /// Test images that they are compared with, at most.
     pub images: usize,
     /// Steps of the samples.
     pub spacing: SpacingConfig,
@@ -65,9 +67,9 @@ pub struct Quality {
     /// By classifier: Fréchet distance between its penultimate features of the samples and of `images` test images. On
     /// another scale than Inception's FID.
     pub frechet_distance: BTreeMap<String, f64>,
-    /// By classifier: the same between every other of the test images and the rest, what a perfect network would have at
-    /// half the number.
-    pub frechet_distance_of_halves: BTreeMap<String, f64>,
+    /// By classifier: the same between as many of the test images as there are samples, half of them at most, and the other
+    /// test images: about what a perfect network would have.
+    pub frechet_distance_of_test_images: BTreeMap<String, f64>,
     /// Test images compared with.
     pub images: usize,
     /// By inversion: mean PSNR in dB (peak 2) of the first test images after inversion and unconditional synthesis.
@@ -95,14 +97,14 @@ pub fn sample(
         ));
     }
     let classes = diffusion.unet.num_classes();
-    if classes == 0 || asked.images < 2 {
+    if classes == 0 || asked.samples < 2 || asked.images < 4 {
         return Err(Error::Setting(
-            "`sample` needs a diffusion network that knows classes, and at least 2 images".into(),
+            "`sample` needs a diffusion network that knows classes, at least 2 samples and 4 test images".into(),
         ));
     }
     let shape = benchmark.id_test.shape();
     let shape = [shape.channels, shape.height, shape.width];
-    let numbers: Vec<usize> = (0..asked.images).collect();
+    let numbers: Vec<usize> = (0..asked.samples).collect();
     let mut units: Vec<&[usize]> = numbers.chunks(experiment.batch).collect();
     let made = parallel::each(&mut units, |unit| {
         stopped(stop)?;
@@ -120,7 +122,7 @@ pub fn sample(
         observe(networks, &tensor(&unit.images()?, device))
     })?;
 
-    let (mut accuracy, mut distance, mut halves) =
+    let (mut accuracy, mut distance, mut of_test_images) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (index, classifier) in networks.classifiers.iter().enumerate() {
         let name = classifier.provenance.name().to_owned();
@@ -133,7 +135,7 @@ pub fn sample(
         });
         accuracy.insert(
             name.clone(),
-            right.sum::<usize>() as f64 / asked.images as f64,
+            right.sum::<usize>() as f64 / asked.samples as f64,
         );
         let samples = stacked(of_samples.map(|seen| &seen.features))?;
         let known = stacked(real.iter().map(|seen| &seen[index].features))?;
@@ -141,9 +143,8 @@ pub fn sample(
             name.clone(),
             frechet_distance(samples.view(), known.view())?,
         );
-        // Sets may be in the order of their classes.
-        let (even, odd) = (known.slice(s![..;2, ..]), known.slice(s![1..;2, ..]));
-        halves.insert(name, frechet_distance(even, odd)?);
+        let (some, others) = apart(&known, asked.samples);
+        of_test_images.insert(name, frechet_distance(some.view(), others.view())?);
     }
 
     let input: Tensor<4> = match tested.first() {
@@ -175,19 +176,30 @@ pub fn sample(
     let quality = Quality {
         diffusion: diffusion.provenance.clone(),
         compute: diffusion.compute.name(),
-        samples: asked.images,
+        samples: asked.samples,
         spacing: asked.spacing.to_string(),
         scale: asked.scale,
         seed: asked.seed,
         accuracy,
         frechet_distance: distance,
-        frechet_distance_of_halves: halves,
+        frechet_distance_of_test_images: of_test_images,
         images: test.set.len(),
         reconstruction_psnr,
         reconstructed: input.dims()[0],
     };
     let pictures = grid(&made, &units, benchmark, &quality)?;
     Ok((quality, pictures))
+}
+
+/// `count` rows, half of them at most, evenly from the first to the last (sets may be in the order of their classes), and the
+/// other rows.
+fn apart(rows: &Array2<f32>, count: usize) -> (Array2<f32>, Array2<f32>) {
+    let all = rows.nrows();
+    let count = count.min(all / 2);
+    // Row `i` is one of them where the multiple of `count / all` below it rises.
+    let (some, others): (Vec<_>, Vec<_>) =
+        (0..all).partition(|i| (i + 1) * count / all > i * count / all);
+    (rows.select(Axis(0), &some), rows.select(Axis(0), &others))
 }
 
 fn stopped(stop: &AtomicBool) -> Result<()> {

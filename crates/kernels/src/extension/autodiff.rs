@@ -10,12 +10,13 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex, TensorMetadata};
 
 use super::flex::{
-    Primitive, attention_shape, channel_shape, contiguous, conv_shape, conv3x3_biased,
-    general_shape, norm_shape, tensor, transformed, values,
+    Primitive, attention_shape, channel_shape, contiguous, conv_shape, conv2d_biased,
+    conv3x3_biased, general_shape, norm_shape, tensor, values,
 };
 use super::linear::linear;
 use super::{KernelOps, Maybe};
 use crate::around::{self, Source};
+use crate::transformed::Filters;
 use crate::{attention, channel_norm, conv2d, conv3x3, join, norm_silu, subsample, upsample};
 
 /// An input that was kept for the backward pass, contiguous.
@@ -62,9 +63,8 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 if node_x.is_some() {
                     let dx = conv3x3::input_gradient(
                         Source::Plain(values(&dy)),
-                        values(&weight),
+                        Filters::of(&weight, ops.state.2),
                         shape,
-                        transformed(&weight, shape, ops.state.2, true),
                     );
                     let dims = [shape.batch, shape.channels_in, shape.height, shape.width];
                     register(grads, node_x, dx, dims);
@@ -115,7 +115,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
         struct Conv2d;
 
         impl Backward<Flex, 3> for Conv2d {
-            type State = (NodeId, NodeId, [usize; 2], [usize; 2]);
+            type State = (NodeId, NodeId, [usize; 2], [usize; 2], bool);
 
             fn backward(
                 self,
@@ -126,13 +126,13 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                 let [node_x, node_weight, node_bias] =
                     ops.parents.map(|node| node.map(|node| node.id));
                 let dy = contiguous(&grads.consume::<Flex>(&ops.node));
-                let (x, weight, stride, padding) = ops.state;
+                let (x, weight, stride, padding, constant) = ops.state;
                 let x = kept(checkpointer, x);
                 let weight = kept(checkpointer, weight);
                 let shape = general_shape(&x, &weight, stride, padding);
                 if node_x.is_some() {
-                    let dx =
-                        conv2d::input_gradient(Source::Plain(values(&dy)), values(&weight), shape);
+                    let filters = Filters::of(&weight, constant);
+                    let dx = conv2d::input_gradient(Source::Plain(values(&dy)), filters, shape);
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];
                     register(grads, node_x, dx, dims);
@@ -145,6 +145,7 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
             }
         }
 
+        let constant = !weight.is_tracked();
         match Conv2d
             .prepare::<C>([x.node(), weight.node(), bias.node()])
             .compute_bound()
@@ -156,15 +157,16 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                     prep.checkpoint(&weight),
                     stride,
                     padding,
+                    constant,
                 );
                 prep.finish(
                     state,
-                    Flex::conv2d(
+                    conv2d_biased(
                         x.into_primitive(),
                         weight.into_primitive(),
                         bias.into_primitive(),
-                        stride,
-                        padding,
+                        (stride, padding),
+                        constant,
                     ),
                 )
             }
@@ -340,14 +342,10 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
                         y: result.as_ref().filter(|_| residual.is_none()).map(values),
                         scale: values(&scale),
                     };
+                    let filters = Filters::of(&weight, true);
                     let dx = match shape.as_conv3x3() {
-                        Some(shape) => conv3x3::input_gradient(
-                            d,
-                            values(&weight),
-                            shape,
-                            transformed(&weight, shape, true, true),
-                        ),
-                        None => conv2d::input_gradient(d, values(&weight), shape),
+                        Some(shape) => conv3x3::input_gradient(d, filters, shape),
+                        None => conv2d::input_gradient(d, filters, shape),
                     };
                     let [height, width] = shape.input;
                     let dims = [shape.batch, shape.channels_in, height, width];

@@ -1,7 +1,5 @@
 //! The kernels on the `flex` backend: shapes are checked, layouts made contiguous, and the ways chosen.
 
-use std::sync::Arc;
-
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{DType, TensorData};
@@ -9,8 +7,7 @@ use burn::tensor::{DType, TensorData};
 use super::{KernelOps, Maybe};
 use crate::around::Around;
 use crate::norm_silu::Normalise;
-use crate::transformed::{Form, kept};
-use crate::winograd::{Tile, Weights};
+use crate::transformed::Filters;
 use crate::{attention, bf16, channel_norm, conv2d, conv3x3, join, norm_silu, subsample, upsample};
 
 pub(super) type Primitive = FloatTensor<Flex>;
@@ -25,7 +22,7 @@ pub(super) fn contiguous(tensor: &Primitive) -> Primitive {
     }
 }
 
-pub(super) fn values(tensor: &Primitive) -> &[f32] {
+pub(crate) fn values(tensor: &Primitive) -> &[f32] {
     tensor.as_slice::<f32>().expect("made contiguous f32 above")
 }
 
@@ -73,28 +70,6 @@ pub(super) fn general_shape(
     }
 }
 
-/// Transformed weights: kept for the next call where they are `constant`.
-pub(super) fn transformed(
-    weight: &Primitive,
-    shape: conv3x3::Shape,
-    constant: bool,
-    turned: bool,
-) -> impl FnOnce(Tile) -> Arc<Weights> {
-    let channels = (shape.channels_in, shape.channels_out);
-    move |tile| {
-        let make = || Weights::of(values(weight), channels, tile, turned);
-        let form = Form::Winograd {
-            tile,
-            turned,
-            rounded: false,
-        };
-        match constant {
-            true => kept(weight, values(weight), channels, form, make),
-            false => Arc::new(make()),
-        }
-    }
-}
-
 /// Whether a convolution of weights that are not being learnt takes its input through [`Around::before`].
 fn takes_before(shape: &conv2d::Shape) -> bool {
     match bf16::wanted(shape) {
@@ -110,27 +85,16 @@ fn bf16_forward(
     around: Around<'_>,
     shape: conv2d::Shape,
 ) -> Vec<f32> {
-    let channels = (shape.channels_in, shape.channels_out);
     #[cfg(target_arch = "x86_64")]
     if bf16::has_tiles() {
-        let packed = kept(weight, values(weight), channels, Form::Tiles, || {
-            bf16::Packed::of(values(weight), channels.0, channels.1)
-        });
+        let packed = Filters::of(weight, true).tiles((shape.channels_in, shape.channels_out));
         return bf16::forward(values(x), &packed, around, &shape);
     }
     let (x, rounded) = (bf16::rounded(values(x)), bf16::rounded(values(weight)));
+    let filters = Filters::rounded(weight, &rounded);
     match shape.as_conv3x3() {
-        Some(shape) => conv3x3::forward(&x, &rounded, around, shape, |tile| {
-            let form = Form::Winograd {
-                tile,
-                turned: false,
-                rounded: true,
-            };
-            kept(weight, values(weight), channels, form, || {
-                Weights::of(&rounded, channels, tile, false)
-            })
-        }),
-        None => conv2d::forward(&x, &rounded, around, shape),
+        Some(shape) => conv3x3::forward(&x, filters, around, shape),
+        None => conv2d::forward(&x, filters, around, shape),
     }
 }
 
@@ -145,13 +109,7 @@ fn conv3x3_forward(
     let general = general_shape(x, weight, [1, 1], [1, 1]);
     let y = match constant && bf16::wanted(&general) {
         true => bf16_forward(x, weight, around, general),
-        false => conv3x3::forward(
-            values(x),
-            values(weight),
-            around,
-            shape,
-            transformed(weight, shape, constant, false),
-        ),
+        false => conv3x3::forward(values(x), Filters::of(weight, constant), around, shape),
     };
     tensor(
         y,
@@ -159,16 +117,17 @@ fn conv3x3_forward(
     )
 }
 
-/// Any convolution on the CPU of weights that are not being learnt, as far as it is not one for [`conv3x3_forward`].
+/// Any convolution on the CPU, as far as it is not one for [`conv3x3_forward`]; `constant` and layouts as there.
 fn conv2d_forward(
     x: &Primitive,
     weight: &Primitive,
     around: Around<'_>,
     shape: conv2d::Shape,
+    constant: bool,
 ) -> Primitive {
-    let y = match bf16::wanted(&shape) {
+    let y = match constant && bf16::wanted(&shape) {
         true => bf16_forward(x, weight, around, shape),
-        false => conv2d::forward(values(x), values(weight), around, shape),
+        false => conv2d::forward(values(x), Filters::of(weight, constant), around, shape),
     };
     let [height, width] = shape.output();
     tensor(y, [shape.batch, shape.channels_out, height, width])
@@ -184,6 +143,26 @@ pub(super) fn conv3x3_biased(
     let bias = contiguous(&bias);
     let around = Around::biased(values(&bias));
     conv3x3_forward(&contiguous(&x), &contiguous(&weight), around, constant)
+}
+
+/// [`conv2d_forward`] with a bias alone.
+pub(super) fn conv2d_biased(
+    x: Primitive,
+    weight: Primitive,
+    bias: Primitive,
+    (stride, padding): ([usize; 2], [usize; 2]),
+    constant: bool,
+) -> Primitive {
+    let shape = general_shape(&x, &weight, stride, padding);
+    let bias = contiguous(&bias);
+    let around = Around::biased(values(&bias));
+    conv2d_forward(
+        &contiguous(&x),
+        &contiguous(&weight),
+        around,
+        shape,
+        constant,
+    )
 }
 
 pub(super) fn norm_shape(
@@ -274,9 +253,7 @@ impl KernelOps for Flex {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Primitive {
-        let shape = general_shape(&x, &weight, stride, padding);
-        let (x, weight, bias) = (contiguous(&x), contiguous(&weight), contiguous(&bias));
-        conv2d_forward(&x, &weight, Around::biased(values(&bias)), shape)
+        conv2d_biased(x, weight, bias, (stride, padding), true)
     }
 
     fn group_norm(
@@ -349,7 +326,7 @@ impl KernelOps for Flex {
         };
         match shape.as_conv3x3() {
             Some(_) => conv3x3_forward(&x, &weight, around, true),
-            None => conv2d_forward(&x, &weight, around, shape),
+            None => conv2d_forward(&x, &weight, around, shape, true),
         }
     }
 

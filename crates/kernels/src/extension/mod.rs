@@ -4,6 +4,8 @@ mod autodiff;
 mod flex;
 mod linear;
 
+pub(crate) use self::flex::values;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
 

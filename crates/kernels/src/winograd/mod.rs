@@ -13,6 +13,8 @@ mod grid;
 mod transforms;
 mod weights;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 pub(crate) use self::gradient::weight_gradient;
@@ -25,8 +27,9 @@ use crate::conv3x3::Shape;
 use crate::lanes::{Kernel, LANES, Lane, Shared, Vector, scatter, widest, with_scratch};
 use crate::products::panel;
 
-/// Rows of a packed panel of transformed weights: the height of the matrix product's widest micro-kernel.
-const PANEL: usize = 64;
+/// Rows of a packed panel of transformed weights: what the matrix product sums at once, and few enough for the first-level cache to
+/// hold a panel.
+const PANEL: usize = 32;
 
 /// Bytes of transformed tiles that a unit should hold at most: they stay in a core's second-level cache.
 const UNIT_BYTES: usize = 768 << 10;
@@ -79,12 +82,23 @@ where
 
     let tile_bytes = A * A * (groups_in + groups_out) * size_of::<Lane>();
     let tiles = (UNIT_BYTES / tile_bytes).clamp(*UNIT_TILES.start(), *UNIT_TILES.end());
-    let unit_rows = (tiles / grid.columns).clamp(1, rows.div_ceil(rayon::current_num_threads()));
+    let threads = rayon::current_num_threads();
+    let most_rows = (tiles / grid.columns).clamp(1, rows.max(1));
+    // Where there are fewer units than threads, threads share a unit by output channels, so that each reads a part of the
+    // weights alone; beyond that the units become smaller.
+    let panels = groups_out.div_ceil(PANEL / LANES);
+    let part_panels = match rows.div_ceil(most_rows) {
+        units if units < threads && large(weights) => panels.div_ceil(threads.div_ceil(units)),
+        _ => panels,
+    };
+    let parts = panels.div_ceil(part_panels);
+    let unit_rows = most_rows.min((rows * parts).div_ceil(threads)).max(1);
     let unit_tiles = unit_rows * grid.columns;
+    let part_groups = part_panels * (PANEL / LANES);
 
     // One lane more than the data, as in `Weights::tap`.
     let tap_in = unit_tiles * groups_in + 1;
-    let tap_out = unit_tiles * groups_out + 1;
+    let tap_out = unit_tiles * part_groups.min(groups_out) + 1;
     let span_rows = unit_rows.min(grid.rows);
     let patch = grid.patch(span_rows);
 
@@ -95,7 +109,10 @@ where
     };
     let mut y = Vec::<f32>::with_capacity(shape.batch * shape.channels_out * pixels);
     let out = Shared(y.as_mut_ptr());
-    let work = |unit: usize| {
+    let work = |item: usize| {
+        let (unit, part) = (item / parts, item % parts);
+        let groups =
+            (part * part_groups).min(groups_out)..((part + 1) * part_groups).min(groups_out);
         let rows = (unit * unit_rows, ((unit + 1) * unit_rows).min(rows));
         let count = (rows.1 - rows.0) * grid.columns;
         with_scratch(A * A * (tap_in + tap_out) + patch, |scratch| {
@@ -115,13 +132,14 @@ where
                 transformed,
                 products,
                 (A * A, count),
-                &shape,
+                (&shape, groups.clone()),
                 (tap_in, tap_out),
             );
             widest(TransformBack::<M, A> {
                 products,
                 around,
                 shape: &shape,
+                groups,
                 grid,
                 rows,
                 patch,
@@ -129,10 +147,16 @@ where
             });
         });
     };
-    (0..rows.div_ceil(unit_rows)).into_par_iter().for_each(work);
-    // SAFETY: the units cover every row of every plane of every image, and each wrote all of its values.
+    let items = rows.div_ceil(unit_rows) * parts;
+    (0..items).into_par_iter().for_each(work);
+    // SAFETY: the units' parts cover every row of every plane of every image, and each wrote all of its values.
     unsafe { y.set_len(shape.batch * shape.channels_out * pixels) };
     y
+}
+
+/// Whether transformed weights are too many for a core's second-level cache, so that reading them costs.
+fn large(weights: &Weights) -> bool {
+    weights.bytes() > 2 * UNIT_BYTES
 }
 
 /// The tiles of a unit, transformed: `[tap][tile][group of channels]`, a lane more than that from tap to tap.
@@ -216,11 +240,12 @@ where
     }
 }
 
-/// The way back: the products of a unit, laid out as its tiles are, to pixels.
+/// The way back: a unit's products of some groups of channels, laid out as its tiles are, to pixels.
 struct TransformBack<'a, const M: usize, const A: usize> {
     products: &'a [Lane],
     around: Around<'a>,
     shape: &'a Shape,
+    groups: Range<usize>,
     grid: Grid,
     /// The unit's rows of tiles, from and to.
     rows: (usize, usize),
@@ -236,11 +261,11 @@ where
     fn run<V: Vector>(self) {
         let (grid, shape, around) = (self.grid, self.shape, self.around);
         let pixels = shape.height * shape.width;
-        let groups = shape.channels_out.div_ceil(LANES);
+        let width = self.groups.len();
         let tap = self.products.len() / (A * A);
         let pitch = grid.columns * M;
         for span in grid.spans(self.rows.0, self.rows.1) {
-            for group in 0..groups {
+            for group in self.groups.clone() {
                 let present = (shape.channels_out - group * LANES).min(LANES);
                 let own = |values: Option<&[f32]>, image: usize| match values {
                     Some(values) => {
@@ -256,7 +281,7 @@ where
                 let mut tile = span.first;
                 for row in 0..span.to - span.from {
                     for column in 0..grid.columns {
-                        let from = tile * groups + group;
+                        let from = tile * width + group - self.groups.start;
                         let square = &mut self.patch[(row * pitch + column) * M..];
                         let square = &mut square[..(M - 1) * pitch + M];
                         both::<FromTaps, V, A, M>(
@@ -302,13 +327,14 @@ where
     }
 }
 
-/// The products of all taps of one unit: `products[tap][tile][out] = sum over in of weights * transformed`.
+/// The products of all taps of one unit with the weights of some groups of output channels, whole panels of them:
+/// `products[tap][tile][out] = sum over in of weights * transformed`.
 fn multiply(
     weights: &[Lane],
     transformed: &[Lane],
     products: &mut [Lane],
     (taps, tiles): (usize, usize),
-    shape: &Shape,
+    (shape, groups): (&Shape, Range<usize>),
     (tap_in, tap_out): (usize, usize),
 ) {
     let groups_in = shape.channels_in.div_ceil(LANES);
@@ -318,9 +344,8 @@ fn multiply(
     // All panels of a tap, then those of the next one.
     let mut panels = (0..taps)
         .flat_map(|tap| {
-            (0..groups_out)
-                .step_by(PANEL / LANES)
-                .map(move |first| (tap, first))
+            let firsts = groups.clone().step_by(PANEL / LANES);
+            firsts.map(move |first| (tap, first))
         })
         .map(|(tap, first)| {
             let width = (groups_out - first).min(PANEL / LANES);
@@ -337,7 +362,7 @@ fn multiply(
             next,
             (width, depth),
             (tiles_in, groups_in),
-            (&mut out[first..], groups_out),
+            (&mut out[first - groups.start..], groups.len()),
             tiles,
         );
     }

@@ -18,8 +18,11 @@ use crate::{Error, Result, Root, device, outputs};
 pub struct Sample {
     /// An experiment's name (see `list`), or the path of its TOML file: its diffusion network, classifiers, inversions
     experiment: String,
-    /// Samples, and test images that they are compared with
+    /// Samples to draw, as many of every class
     #[arg(long, value_name = "N", default_value_t = 1000)]
+    samples: usize,
+    /// Test images that they are compared with, at most
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     images: usize,
     /// Steps of the samples
     #[arg(long, value_name = "SPACING", default_value = "ddim20")]
@@ -62,6 +65,7 @@ impl Sample {
         let benchmark = data.benchmark(&experiment.benchmark, missing, stop)?;
         let networks = Networks::load(&experiment, &root, &device)?;
         let asked = Asked {
+            samples: self.samples,
             images: self.images,
             spacing: self.spacing,
             scale: self.scale,
@@ -81,12 +85,12 @@ impl Sample {
         for (classifier, accuracy) in &quality.accuracy {
             println!(
                 "{classifier}: {:.1} % of {} samples are of the class asked for; Fréchet distance {:.2} to {} test images \
-                 (halves of these: {:.2})",
+                 (as many test images to the others: {:.2})",
                 100.0 * accuracy,
                 quality.samples,
                 quality.frechet_distance[classifier],
                 quality.images,
-                quality.frechet_distance_of_halves[classifier],
+                quality.frechet_distance_of_test_images[classifier],
             );
         }
         for (inversion, psnr) in &quality.reconstruction_psnr {

@@ -33,25 +33,29 @@ impl Tables {
             Some(name) => Some(Experiment::read(name, &root)?.1),
             None => None,
         };
-        let asked = match self.names.is_empty() {
-            true => stored.clone(),
-            false => self.names,
-        };
+        let mut asked = self.names;
+        if asked.is_empty() {
+            asked.clone_from(&stored);
+            let others = experiment::names(&root)?.into_iter();
+            asked.extend(others.filter(|name| !stored.contains(name)));
+        }
         for some in asked.chunks(rayon::current_num_threads()) {
             let made: Vec<Option<Made>> = some
                 .par_iter()
                 .map(|name| make(name, fusions.as_ref(), &root, &stored))
                 .collect::<Result<_>>()?;
-            for made in made.iter().flatten() {
-                made.report(&root);
-                if self.print {
-                    crate::outputs::print(&made.run, &made.rebuilt);
+            for (name, made) in some.iter().zip(made) {
+                match made {
+                    Some(made) => {
+                        made.report(&root);
+                        if self.print {
+                            crate::outputs::print(&made.run, &made.rebuilt);
+                        }
+                    }
+                    None => {
+                        println!("{name}: no stored scores; `cargo xtask bench {name}` makes them")
+                    }
                 }
-            }
-        }
-        for name in experiment::names(&root)? {
-            if !stored.contains(&name) {
-                println!("{name}: no stored scores; `cargo xtask bench {name}` makes them");
             }
         }
         Ok(())

@@ -31,8 +31,8 @@ fn role_of(split: Split) -> Option<Role> {
 }
 
 /// The rows that plots show: so many baselines, in the experiment's order, then the headline (where none is elected, each
-/// guard with the similarity that validation chose), its oracle and the first fusion.
-fn plotted(run: &Run, baselines: usize) -> Vec<String> {
+/// guard with the similarity that validation chose), its oracle and so many fusions.
+fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
     let mut methods: Vec<String> = run
         .record
         .baselines
@@ -54,7 +54,8 @@ fn plotted(run: &Run, baselines: usize) -> Vec<String> {
         run.record
             .configuration
             .combinations
-            .first()
+            .iter()
+            .take(fusions)
             .map(|combination| combination.name.clone()),
     );
     methods
@@ -62,7 +63,7 @@ fn plotted(run: &Run, baselines: usize) -> Vec<String> {
 
 pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<PathBuf>> {
     let scores = &run.scores;
-    let methods = plotted(run, usize::MAX);
+    let methods = plotted(run, usize::MAX, usize::MAX);
     if methods.is_empty() {
         return Ok(Vec::new());
     }
@@ -83,7 +84,7 @@ pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<Pat
     let mut panels = Vec::new();
     for (split, set) in &sets {
         let mut curves = Vec::new();
-        for method in &plotted(run, CURVE_BASELINES) {
+        for method in &plotted(run, CURVE_BASELINES, 1) {
             let ranking = ranking(method, *split, set)?;
             let curve = ranking.roc(Positive::Id).thinned(CURVE_POINTS);
             curves.push(RocCurve {

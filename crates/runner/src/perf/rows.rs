@@ -11,7 +11,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use crate::{Error, Result};
 
 /// What a row measures: each call does its work once.
-pub type Work = Box<dyn FnMut()>;
+pub type Work = Box<dyn FnMut() + Send>;
 
 /// One measurement.
 pub struct Row {

@@ -51,15 +51,13 @@ fn train() -> Result<Work> {
     let mut optimiser = AdamWConfig::new().with_weight_decay(0.0).init();
     let (x, t, label) = input(64, &device);
     let noise = normal([64, 1, 28, 28], &device);
-    let mut step = move || {
+    Ok(Box::new(move || {
         let module = unet.take().expect("put back at the end of each step");
         let predicted = module.forward(x.clone(), t.clone(), label.clone());
         let loss = (predicted - noise.clone()).square().mean();
         let gradients = GradientsParams::from_grads(loss.backward(), &module);
         unet = Some(optimiser.step(6e-4, module, gradients));
-    };
-    // On a thread of the pool, as `train` does.
-    Ok(Box::new(move || rayon::scope(|_| step())))
+    }))
 }
 
 #[cfg(test)]
