@@ -1,13 +1,17 @@
 //! Attention with the pixels of a channel beside each other, as convolutions leave them: forward and backward, without the
 //! whole matrix of scores.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::ops::AttentionModuleOptions;
 use rayon::prelude::*;
 
 use crate::extension::KernelOps;
+use crate::filled::filled;
 use crate::is_flex;
+use crate::lanes::{LANES, flat_mut, with_scratch};
 use crate::matmul::matmul_into;
 use crate::simd::{exp, vectorised};
 
@@ -99,17 +103,20 @@ fn exponentials(scores: &mut [f32], inverse: &mut [f32], scale: f32) {
 /// `q`, `k` and `v` `[unit, depth, token]`; the result is laid out alike.
 pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Vec<f32> {
     let (of_q, of_k) = (shape.depth * shape.queries, shape.depth * shape.keys);
-    let mut y = vec![0f32; q.len()];
-    if y.is_empty() || of_k == 0 {
-        return y;
+    if of_k == 0 {
+        return vec![0f32; q.len()];
     }
-    y.par_chunks_mut(of_q).enumerate().for_each_init(
-        || (vec![0f32; shape.keys * shape.block()], [0f32; MOST]),
-        |(held, inverse), (unit, y)| {
+    let write = |unit: usize, y: &mut [MaybeUninit<f32>]| {
+        y.fill(MaybeUninit::new(0.0));
+        // SAFETY: all of it was just written.
+        let y = unsafe { y.assume_init_mut() };
+        let most = shape.keys * shape.block();
+        with_scratch(most.div_ceil(LANES), |scratch| {
+            let (scratch, mut inverse) = (flat_mut(scratch), [0f32; MOST]);
             let q = &q[unit * of_q..][..of_q];
             let [k, v] = [k, v].map(|whole| &whole[unit * of_k..][..of_k]);
             for (from, n) in shape.blocks() {
-                let (held, inverse) = (&mut held[..shape.keys * n], &mut inverse[..n]);
+                let (held, inverse) = (&mut scratch[..shape.keys * n], &mut inverse[..n]);
                 scores(q, k, shape, (from, n), held);
                 exponentials(held, inverse, shape.scale());
                 matmul_into(
@@ -133,9 +140,10 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Vec<f32>
                     },
                 );
             }
-        },
-    );
-    y
+        });
+    };
+    // SAFETY: each unit's part is written.
+    unsafe { filled(q.len(), of_q, write) }
 }
 
 /// Gradients with respect to q, k and v. With P the softmax and S the scaled scores: `dv = dy P^T`, `dS = P (v^T dy - D)`

@@ -306,3 +306,26 @@ fn grid(
         differences: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_divided_evenly_and_each_once() {
+        let rows = Array2::from_shape_fn((11, 1), |(row, _)| row as f32);
+        for (asked, given) in [(1, 1), (3, 3), (5, 5), (40, 5)] {
+            let (some, others) = apart(&rows, asked);
+            assert_eq!((some.nrows(), others.nrows()), (given, 11 - given));
+            let mut all: Vec<f32> = some.iter().chain(&others).copied().collect();
+            all.sort_by(f32::total_cmp);
+            assert_eq!(all, rows.column(0).to_vec());
+            let gaps = some.column(0).to_vec();
+            let gaps: Vec<f32> = gaps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(
+                gaps.iter()
+                    .all(|gap| (gap - 11.0 / given as f32).abs() < 1.0)
+            );
+        }
+    }
+}
