@@ -6,3 +6,4 @@ STORE=${STORE:-$RUN/store}                 # or a URL such as s3://bucket/$EXPER
 XTASK=${XTASK:-target/release/xtask}       # the built program
 BENCH_OPTIONS=${BENCH_OPTIONS:-}           # more options of bench, the same for all shards: --batch 50, --device cuda:0 …
 MERGE_OPTIONS=${MERGE_OPTIONS:-}           # options of merge: --at-hand where the shards had it
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1} # huge pages, as `cargo xtask` has them
