@@ -217,8 +217,7 @@ pub(crate) fn forward(
     shape: Shape,
 ) -> Vec<f32> {
     if direct::wanted(&shape, false) {
-        let plan = filters.direct(&shape, false);
-        return plan.run(Source::Plain(x), around, shape.batch);
+        return direct::forward(x, filters, around, &shape);
     }
     let weight = filters.values;
     if pointwise::wanted(&shape) {
@@ -263,8 +262,7 @@ pub(crate) fn forward(
 pub(crate) fn input_gradient(dy: Source<'_>, filters: Filters<'_>, shape: Shape) -> Vec<f32> {
     let (pixels, depth) = (shape.pixels_out(), shape.depth());
     if direct::wanted(&shape, true) {
-        let plan = filters.direct(&shape, true);
-        return plan.run(dy, Around::default(), shape.batch);
+        return direct::input_gradient(dy, filters, &shape);
     }
     let weight = filters.values;
     if pointwise::wanted(&shape) {

@@ -176,8 +176,7 @@ pub(crate) fn forward(
         return winograd::forward(Source::Plain(x), &weights, around, shape);
     }
     if direct::wanted(&shape.general(), false) {
-        let plan = filters.direct(&shape.general(), false);
-        return plan.run(Source::Plain(x), around, shape.batch);
+        return direct::forward(x, filters, around, &shape.general());
     }
     let weight = filters.values;
     assert!(around.before.is_none(), "applied by the caller");
@@ -250,8 +249,7 @@ pub(crate) fn input_gradient(dy: Source<'_>, filters: Filters<'_>, shape: Shape)
         return winograd::forward(dy, &weights, Around::default(), swapped);
     }
     if direct::wanted(&shape.general(), true) {
-        let plan = filters.direct(&shape.general(), true);
-        return plan.run(dy, Around::default(), shape.batch);
+        return direct::input_gradient(dy, filters, &shape.general());
     }
     let weight = filters.values;
     let dy = dy.values(shape.pixels());

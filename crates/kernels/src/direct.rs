@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::around::{Around, Source};
 use crate::conv2d::Shape;
 use crate::lanes::{Kernel, LANES, Lane, Vector, flat, flat_mut, scatter, widest, with_scratch};
+use crate::transformed::Filters;
 
 /// Pixels whose sums are held in registers, for two groups of channels.
 const PIXELS: usize = 8;
@@ -36,6 +37,23 @@ pub(crate) fn wanted(shape: &Shape, turned: bool) -> bool {
     let fits = false;
     let filled = channels >= LANES || shape.stride == [1, 1];
     fits && filled && !shape.is_pointwise()
+}
+
+/// `y = conv(x, weight)` with what is `around` it, all row-major; nothing is done `before`.
+pub(crate) fn forward(
+    x: &[f32],
+    filters: Filters<'_>,
+    around: Around<'_>,
+    shape: &Shape,
+) -> Vec<f32> {
+    let plan = filters.direct(shape, false);
+    plan.run(Source::Plain(x), around, shape.batch)
+}
+
+/// Gradient with respect to x.
+pub(crate) fn input_gradient(dy: Source<'_>, filters: Filters<'_>, shape: &Shape) -> Vec<f32> {
+    let plan = filters.direct(shape, true);
+    plan.run(dy, Around::default(), shape.batch)
 }
 
 /// Outputs that see the same taps: all of them, or, in an input gradient, every pixel at the same place between two steps of
@@ -190,7 +208,7 @@ impl Plan {
     }
 
     /// The sums of `batch` images with what is `around` them, all row-major; nothing is done `before`.
-    pub fn run(&self, x: Source<'_>, around: Around<'_>, batch: usize) -> Vec<f32> {
+    fn run(&self, x: Source<'_>, around: Around<'_>, batch: usize) -> Vec<f32> {
         assert!(around.before.is_none(), "applied by the caller");
         let plane = self.padded[0] * self.padded[1];
         for phase in &self.phases {

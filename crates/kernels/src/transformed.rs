@@ -127,6 +127,7 @@ impl<'a> Filters<'a> {
         self.kept(channels, Form::Tiles, make)
     }
 
+    /// What `make` makes; kept for the next call where the weights are constant and there is room.
     fn kept<T: Transformed>(
         self,
         channels: (usize, usize),
@@ -142,34 +143,29 @@ impl<'a> Filters<'a> {
             rounded: self.rounded,
             form,
         };
-        kept(weight, key, make)
-    }
-}
-
-/// What `make` makes of `weight`; kept for the next call where there is room.
-fn kept<T: Transformed>(weight: &FloatTensor<Flex>, key: Key, make: impl FnOnce() -> T) -> Arc<T> {
-    {
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.get_or_insert_default().get(&key);
-        if let Some(Ok(weights)) = known.map(|entry| entry.weights.clone().downcast::<T>()) {
-            return weights;
+        {
+            let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = kept.get_or_insert_default().get(&key);
+            if let Some(Ok(weights)) = known.map(|entry| entry.weights.clone().downcast::<T>()) {
+                return weights;
+            }
         }
+        // Not under the lock: the work runs on all threads, and one of them may be waiting for it.
+        let weights = Arc::new(make());
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.get_or_insert_default();
+        // A network that is gone leaves its tensors to this map alone.
+        kept.retain(|_, entry| !entry.source.is_unique());
+        let taken: usize = kept.values().map(|entry| entry.bytes).sum();
+        let bytes = weights.bytes();
+        if taken + bytes <= BUDGET {
+            let entry = Entry {
+                source: weight.clone(),
+                bytes,
+                weights: weights.clone(),
+            };
+            kept.insert(key, entry);
+        }
+        weights
     }
-    // Not under the lock: the work runs on all threads, and one of them may be waiting for it.
-    let weights = Arc::new(make());
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
-    // A network that is gone leaves its tensors to this map alone.
-    kept.retain(|_, entry| !entry.source.is_unique());
-    let taken: usize = kept.values().map(|entry| entry.bytes).sum();
-    let bytes = weights.bytes();
-    if taken + bytes <= BUDGET {
-        let entry = Entry {
-            source: weight.clone(),
-            bytes,
-            weights: weights.clone(),
-        };
-        kept.insert(key, entry);
-    }
-    weights
 }
