@@ -39,6 +39,8 @@ fn a_run_writes_everything_and_a_second_one_computes_nothing() {
         "knn",
         "diffguard",
         "diffguard-oracle",
+        "denoising-pairs",
+        "denoising-pairs@3",
         "diffguard+ebo",
         "diffguard+ebo-envelope",
     ] {
@@ -67,6 +69,12 @@ fn a_run_writes_everything_and_a_second_one_computes_nothing() {
     // Two settings of one inversion cost one inversion: 3 of 5 steps, each image once.
     let images = record["stages"]["invert"]["reused"].as_u64().unwrap();
     assert_eq!(record["stages"]["invert"]["cost"]["unet_rows"], 3 * images);
+    // Two labels in each of four rounds, or in three.
+    let evaluations = |row: &str| &record["costs"][row]["unet_evaluations"];
+    assert_eq!(evaluations("denoising-pairs"), 8.0);
+    assert_eq!(evaluations("denoising-pairs@3"), 6.0);
+    let table = fs::read_to_string(clone.path("out/table.md")).unwrap();
+    assert!(table.contains("`denoising-pairs`: the image is noised in 4 rounds"));
 }
 
 #[test]
@@ -419,6 +427,21 @@ fn misspelt_names_and_keys_are_answered_with_the_nearest() {
             "spacing = \"ddim5\"",
             "spacing = \"ddim60\"",
             ["ddim60", "60"],
+        ),
+        (
+            "to = 600",
+            "to = 1600",
+            ["denoise `pairs`: setting `from, to` = 100, 1600", "999"],
+        ),
+        (
+            "others = 1",
+            "others = 8",
+            ["denoise `pairs`", "of 8 classes, 1 to 7"],
+        ),
+        (
+            "after = [3]",
+            "after = [4]",
+            ["denoise `pairs`: `after` = 4", "1 to 3"],
         ),
     ] {
         let path = clone.path("experiments/small.toml");

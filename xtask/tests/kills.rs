@@ -34,7 +34,7 @@ fn files(out: &Path) -> [Vec<u8>; 2] {
 
 /// Where a killed run stood: its last stage, and whether it had begun to write its results.
 fn stood(out: &Path) -> String {
-    let stages = ["compare", "synthesise", "invert", "observe"];
+    let stages = ["denoise", "compare", "synthesise", "invert", "observe"];
     let last = stages.into_iter().find(|stage| {
         let files = fs::read_dir(out.join("store").join(stage));
         files.is_ok_and(|mut files| files.next().is_some())

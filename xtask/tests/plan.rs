@@ -17,7 +17,14 @@ fn quick() -> String {
 fn planned(output: &Output) -> BTreeMap<String, (u64, u64)> {
     assert!(output.status.success(), "{}", stderr(output));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let stages = ["observe", "perturb", "invert", "synthesise", "compare"];
+    let stages = [
+        "observe",
+        "perturb",
+        "invert",
+        "synthesise",
+        "compare",
+        "denoise",
+    ];
     let mut planned: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for line in text.lines() {
         let cells: Vec<&str> = line

@@ -11,6 +11,8 @@
 //!    to follow is one of the [`labels`];
 //! 4. [`similarity`]: how alike the two are.
 //!
+//! [`denoising`] asks the network about the label without a synthesis.
+//!
 //! [`DiffGuard`] is all of it as one object; `examples/` shows it on one image, on a folder, and with a classifier of one's
 //! own.
 //!
@@ -22,6 +24,7 @@ mod centre_crop;
 mod cost;
 pub mod cutouts;
 pub mod ddim;
+pub mod denoising;
 pub mod early_stop;
 mod error;
 mod first_step;
@@ -45,6 +48,7 @@ pub mod verify;
 
 pub use centre_crop::CentreCrop;
 pub use cost::{Cost, Spent};
+pub use denoising::{Denoised, DenoisingConfig, denoising_score};
 pub use early_stop::{EarlyStopConfig, Look, StopMetric};
 pub use error::Error;
 pub use first_step::FirstStep;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 pub use diffguard_guidance::Reference;
 use diffguard_guidance::synthesis::SynthesisConfig;
-use diffguard_guidance::{GuidanceConfig, InversionConfig, LabelSource, SimilarityName};
+use diffguard_guidance::{
+    DenoisingConfig, GuidanceConfig, InversionConfig, LabelSource, SimilarityName,
+};
 use diffguard_models::Compute;
 use diffguard_ood::detectors::{self, Need};
 use diffguard_ood::suggest;
@@ -67,6 +69,9 @@ pub struct Experiment {
     /// DiffGuard's settings.
     #[serde(default, rename = "guard")]
     pub guards: Vec<Guard>,
+    /// Denoising under each label.
+    #[serde(default, rename = "denoise", skip_serializing_if = "Vec::is_empty")]
+    pub denoisings: Vec<Denoising>,
     /// The row called `diffguard`.
     pub headline: Option<Headline>,
     /// Baselines.
@@ -128,6 +133,33 @@ pub struct Guard {
     pub reference: Vec<Reference>,
     /// The similarities.
     pub similarity: Vec<SimilarityName>,
+}
+
+/// Whether the predicted label fits, by the errors of denoising under it and under others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denoising {
+    /// Its name; its score column is called `denoising-NAME`.
+    pub name: String,
+    /// The noise and the labels.
+    pub noise: DenoisingConfig,
+    /// After how many rounds there are scores too: rows `denoising-NAME@ROUNDS`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<usize>,
+}
+
+impl Denoising {
+    /// The name of its score column.
+    pub fn column(&self) -> String {
+        format!("denoising-{}", self.name)
+    }
+
+    /// Its score columns, and after how many rounds each.
+    pub fn columns(&self) -> impl Iterator<Item = (String, usize)> {
+        let after = self.after.iter();
+        let before_all = after.map(|rounds| (format!("{}@{rounds}", self.column()), *rounds));
+        before_all.chain([(self.column(), self.noise.rounds)])
+    }
 }
 
 fn default_reference() -> Vec<Reference> {
@@ -380,6 +412,26 @@ impl Experiment {
                 return fault(format!("two guards are called `{}`", guard.name));
             }
         }
+        let mut denoisings = BTreeSet::new();
+        for denoising in &self.denoisings {
+            if self.diffusion.is_none() {
+                return fault(format!(
+                    "denoise `{}` needs `diffusion`, the record of the diffusion network",
+                    denoising.name
+                ));
+            }
+            if !denoisings.insert(denoising.name.as_str()) {
+                return fault(format!("two [[denoise]] are called `{}`", denoising.name));
+            }
+            let all = denoising.noise.rounds;
+            if let Some(rounds) = denoising.after.iter().find(|it| !(1..all).contains(*it)) {
+                return fault(format!(
+                    "denoise `{}`: `after` = {rounds}, which is not 1 to {} of its {all} rounds",
+                    denoising.name,
+                    all.saturating_sub(1)
+                ));
+            }
+        }
         let mut files: BTreeSet<&str> = self.figures.iter().map(|it| it.name.as_str()).collect();
         for trace in &self.traces {
             trace
@@ -508,7 +560,7 @@ impl Experiment {
         rows
     }
 
-    /// The rows of detectors, guards and the headline.
+    /// The rows of detectors, guards, denoising and the headline.
     fn computed_rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self
             .detectors
@@ -525,6 +577,8 @@ impl Experiment {
                 );
             }
         }
+        let denoised = self.denoisings.iter().flat_map(Denoising::columns);
+        rows.extend(denoised.map(|(column, _)| column));
         if let Some(headline) = &self.headline {
             rows.push("diffguard".into());
             rows.extend(headline.fast.then(|| "diffguard-fast".into()));

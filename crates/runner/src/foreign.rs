@@ -127,7 +127,7 @@ fn read_parquet(path: &Path) -> Result<Vec<Row>> {
         .collect())
 }
 
-/// The rows' scores in the order of `samples` (a benchmark's test samples).
+/// The rows' scores in the order of `samples` (the test samples of the run of this name).
 ///
 /// Rows of validation samples, `others`, are passed over; every other row must be a test sample, and every test sample
 /// must be there once, with a finite score and, where the file has labels, the benchmark's own.
@@ -137,6 +137,7 @@ fn read_parquet(path: &Path) -> Result<Vec<Row>> {
 pub fn checked(
     path: &Path,
     rows: &[Row],
+    run: &str,
     samples: &[Sample],
     others: &[Sample],
 ) -> Result<Vec<f64>> {
@@ -207,17 +208,17 @@ pub fn checked(
     Err(Error::file(
         path,
         format!(
-            "its samples are not the benchmark's test samples:\n  {}",
+            "its samples are not the test samples of the run `{run}` (--beside RUN takes another):\n  {}",
             faults.join("\n  ")
         ),
     ))
 }
 
-/// The stored test scores of an experiment with the foreign column beside them, under `name`.
+/// The stored test scores of the run `run` with the foreign column beside them, under `name`.
 ///
 /// # Errors
 /// As [`checked`]; when a row is called `name` already.
-pub fn beside(path: &Path, rows: &[Row], name: &str, stored: &Scores) -> Result<Scores> {
+pub fn beside(path: &Path, rows: &[Row], name: &str, run: &str, stored: &Scores) -> Result<Scores> {
     let mut scores = stored.only(Split::is_test)?;
     let others: Vec<Sample> = stored
         .samples
@@ -225,7 +226,7 @@ pub fn beside(path: &Path, rows: &[Row], name: &str, stored: &Scores) -> Result<
         .filter(|sample| !sample.split.is_test())
         .cloned()
         .collect();
-    let values = checked(path, rows, &scores.samples, &others)?;
+    let values = checked(path, rows, run, &scores.samples, &others)?;
     scores.push(name, values)?;
     Ok(scores)
 }
@@ -261,7 +262,7 @@ mod tests {
         let path = folder.path().join("theirs.csv");
         std::fs::write(&path, text).unwrap();
         let rows = read(&path).map_err(|error| error.to_string())?;
-        beside(&path, &rows, "theirs", &stored()).map_err(|error| error.to_string())
+        beside(&path, &rows, "theirs", "quick", &stored()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -287,6 +288,7 @@ mod tests {
             "t0 of test (2 where the benchmark has 1)",
             "n0 of near (NaN)",
             "theirs.csv",
+            "the run `quick` (--beside RUN",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }

@@ -52,6 +52,20 @@ impl GuardCost {
         found.or_else(|| costs.get(guard))
     }
 
+    /// The cost of a share of the rounds.
+    pub fn scaled(self, share: f64) -> Self {
+        Self {
+            unet_evaluations: share * self.unet_evaluations,
+            unet_gradients: share * self.unet_gradients,
+            classifier_evaluations: share * self.classifier_evaluations,
+            classifier_gradients: share * self.classifier_gradients,
+            // Once, whatever comes after.
+            encodings: self.encodings,
+            decodings: self.decodings,
+            seconds: share * self.seconds,
+        }
+    }
+
     /// Of work units, each with its number of images: the mean of the rows, the median of the seconds, which a machine
     /// that stood still for a while does not move.
     pub fn of(units: &[(Spent, usize)]) -> Self {

@@ -29,6 +29,11 @@ guidance = { kind = "classifier-free", scale = 2.0 }
 reference = ["input", "reconstruction"]
 similarity = ["l1", "ssim", "features-l2"]
 
+[[denoise]]
+name = "pairs"
+noise = { from = 100, to = 600, rounds = 4, others = 1 }
+after = [3]
+
 [headline]
 tandems = [["l1", "ssim"]]
 oracle = true

@@ -25,7 +25,7 @@ pub use self::pictures::{Picture, Shown};
 pub use self::plan::Plan;
 use self::traces::{trace_units, traces};
 pub(crate) use self::units::Done;
-use self::units::{costs, invert_units, observe_units, run_guards, samples};
+use self::units::{costs, denoise_units, invert_units, observe_units, run_guards, samples};
 use crate::baselines::{self, Baseline};
 use crate::commands::data_folders;
 use crate::data::{Data, Missing, tell_left_out};
@@ -363,6 +363,14 @@ fn check_fit(
                 .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }
     }
+    for denoising in &experiment.denoisings {
+        let diffusion = networks.main_diffusion()?;
+        let checked = denoising
+            .noise
+            .check(diffusion.unet.as_ref(), &diffusion.schedule);
+        checked
+            .map_err(|error| Error::Setting(format!("denoise `{}`: {error}", denoising.name)))?;
+    }
     for trace in &experiment.traces {
         trace.check_fit(networks)?;
     }
@@ -417,6 +425,10 @@ fn stages_of(
     run_guards(
         experiment, guards, networks, parts, &mut units, pipeline, None,
     )?;
+    let denoisings = &experiment.denoisings;
+    denoise_units(
+        experiment, denoisings, networks, parts, &mut units, pipeline, None,
+    )?;
     trace_units(experiment, networks, parts, &mut units, pipeline).map(|_| ())
 }
 
@@ -453,6 +465,12 @@ fn scores(
         &mut rest,
         pipeline,
         None,
+    )? {
+        scores.push(column, values)?;
+    }
+    let denoisings = &experiment.denoisings;
+    for (column, values) in denoise_units(
+        experiment, denoisings, networks, parts, &mut rest, pipeline, None,
     )? {
         scores.push(column, values)?;
     }

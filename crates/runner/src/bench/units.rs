@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, denoising_score};
 
 use super::comparisons::Comparisons;
 use crate::Result;
-use crate::experiment::{Experiment, Guard, Reference};
+use crate::experiment::{Denoising, Experiment, Guard, Reference};
 use crate::networks::Networks;
 use crate::parts::{Part, Split, Unit};
 use crate::pipeline::Pipeline;
 use crate::scores::Sample;
 use crate::spent::{GuardCost, Spent};
-use crate::stages::{Encoded, Inversion, Observed, Synthesis, encode, invert, observe, synthesise};
+use crate::stages::{
+    Encoded, Inversion, Observed, Synthesis, denoise, encode, invert, observe, synthesise,
+};
 
 /// A work unit of a part with all that its stages made.
 pub(crate) struct Done {
@@ -27,6 +29,8 @@ pub(crate) struct Done {
     pub(super) reconstructed: BTreeMap<String, Synthesis>,
     /// By guard name.
     pub(super) synthesised: BTreeMap<String, Synthesis>,
+    /// What denoising took, by its name.
+    pub(super) denoised: BTreeMap<String, Spent>,
 }
 
 impl Done {
@@ -38,6 +42,7 @@ impl Done {
             inverted: BTreeMap::new(),
             reconstructed: BTreeMap::new(),
             synthesised: BTreeMap::new(),
+            denoised: BTreeMap::new(),
         }
     }
 }
@@ -210,8 +215,57 @@ pub(super) fn run_guards(
         .collect())
 }
 
+/// Denoises all units; the columns by name. Nothing is begun after `until`.
+pub(super) fn denoise_units(
+    experiment: &Experiment,
+    denoisings: &[Denoising],
+    networks: &Networks,
+    parts: &[Part],
+    units: &mut [Done],
+    pipeline: &Pipeline,
+    until: Option<Instant>,
+) -> Result<Vec<(String, Vec<f64>)>> {
+    if denoisings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let diffusion = networks.main_diffusion()?;
+    let scored = pipeline.each(units, |done| {
+        let set = parts[done.part].set.name();
+        let encoded = encode(pipeline, set, &done.unit, diffusion)?;
+        let predicted = done.observed[0].predictions();
+        let mut columns = Vec::new();
+        for denoising in denoisings {
+            if until.is_some_and(|until| Instant::now() > until) {
+                break;
+            }
+            let made = denoise(
+                pipeline,
+                &format!("{} on {set}", denoising.name),
+                &done.unit,
+                diffusion,
+                encoded.as_ref(),
+                (&denoising.noise, experiment.seed),
+                &predicted,
+            )?;
+            let [rounds, places] = [made.errors.shape[1], made.errors.shape[2]];
+            for (column, after) in denoising.columns() {
+                let images = made.errors.values.chunks(rounds * places);
+                let scores = images.map(|all| denoising_score(&all[..after * places], places));
+                columns.push((column, scores.collect::<Vec<f64>>()));
+            }
+            done.denoised.insert(denoising.name.clone(), made.spent);
+        }
+        Ok(columns)
+    })?;
+    let mut columns: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (column, values) in scored.into_iter().flatten() {
+        columns.entry(column).or_default().extend(values);
+    }
+    Ok(columns.into_iter().collect())
+}
+
 /// What each guard costs an image: its inversion and its synthesis; and, where a reference takes it, with the unconditional
-/// reconstruction.
+/// reconstruction. What denoising costs, by its columns.
 pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
     let cost = |guard: &Guard, reconstructs: bool| {
         let of_unit = |done: &Done| {
@@ -238,6 +292,14 @@ pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String,
     for guard in &experiment.guards {
         costs.extend([cost(guard, false)]);
         costs.extend(guard.needs_reconstruction().then(|| cost(guard, true)));
+    }
+    for denoising in &experiment.denoisings {
+        for (column, after) in denoising.columns() {
+            let share = after as f64 / denoising.noise.rounds as f64;
+            let spent = |done: &Done| Some((*done.denoised.get(&denoising.name)?, done.unit.len()));
+            let units: Vec<_> = units.iter().filter_map(spent).collect();
+            costs.insert(column, GuardCost::of(&units).scaled(share));
+        }
     }
     costs
 }

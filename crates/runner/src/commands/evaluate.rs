@@ -49,7 +49,7 @@ impl Evaluate {
                 })?,
         };
         let rows = foreign::read(&self.file)?;
-        let scores = foreign::beside(&self.file, &rows, &name, &run.scores)?;
+        let scores = foreign::beside(&self.file, &rows, &name, &run.name, &run.scores)?;
         let (replicates, seed) = (run.experiment.bootstrap, run.experiment.seed);
         let metrics = evaluate::metrics(&run.name, &scores, replicates, seed)?;
         let ours: Vec<&str> = scores.methods().filter(|method| *method != name).collect();

@@ -1,12 +1,14 @@
-//! What each guard costs, beside what it reaches.
+//! What each guard and each denoising costs, beside what it reaches.
 
 use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role};
 
 use super::{Run, tables::best_column};
+use crate::experiment::Denoising;
 use crate::spent::GuardCost;
 
-/// One row a guard: evaluations and seconds an image, and the average AUROC of its best similarity on validation data.
+/// One row a guard, and one a denoising: evaluations and seconds an image, and the average AUROC (of the guard's best
+/// similarity on validation data).
 pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
     let mut columns = vec![Column::words("setting")];
     columns.extend(
@@ -25,13 +27,16 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
     }
     columns.push(Column::numbers("one worker", "images/s"));
     columns.extend(["near", "far"].map(|title| Column::numbers("AUROC (average)", title)));
-    let lines = run
-        .record
-        .configuration
-        .guards
-        .iter()
-        .filter_map(|guard| {
-            let column = best_column(run, &guard.name)?;
+    let experiment = &run.record.configuration;
+    let guards = experiment.guards.iter().filter_map(|guard| {
+        let column = best_column(run, &guard.name)?;
+        Some((guard.name.clone(), column))
+    });
+    let denoisings = experiment.denoisings.iter().flat_map(Denoising::columns);
+    let denoisings = denoisings.map(|(column, _)| (column.clone(), column));
+    let lines = guards
+        .chain(denoisings)
+        .filter_map(|(name, column)| {
             let cost = of_row(run, &column)?;
             let auroc = |role| match average(rows, &column, role, Metric::Auroc) {
                 Some(row) => format!("{:.1}", 100.0 * row.value),
@@ -46,7 +51,7 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
             if latent {
                 counts.extend([cost.encodings, cost.decodings]);
             }
-            let mut cells = vec![guard.name.clone()];
+            let mut cells = vec![name];
             cells.extend(counts.iter().map(|count| format!("{count:.1}")));
             cells.push(format!("{:.2}", 1.0 / cost.seconds.max(1e-9)));
             cells.extend([auroc(Role::Near), auroc(Role::Far)]);
@@ -76,12 +81,17 @@ pub(super) fn sheet(run: &Run, rows: &[MetricRow]) -> Sheet {
     }
 }
 
-/// What the row of a guard, of the headline or of an alias of them costs; none for rows of detectors and fusions.
+/// What the row of a guard, of denoising, of the headline or of an alias of them costs; none for rows of detectors and
+/// fusions.
 pub(super) fn of_row<'a>(run: &'a Run, row: &str) -> Option<&'a GuardCost> {
     let experiment = &run.record.configuration;
     let headline = run.record.headline.as_ref();
     if let Some(alias) = experiment.aliases.iter().find(|alias| alias.name == row) {
         return of_row(run, &alias.of);
+    }
+    let mut denoised = experiment.denoisings.iter().flat_map(Denoising::columns);
+    if denoised.any(|(column, _)| column == row) {
+        return run.record.costs.get(row);
     }
     match row {
         "diffguard" => of_row(run, headline?.elected()),

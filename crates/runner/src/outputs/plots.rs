@@ -11,6 +11,7 @@ use diffguard_report::{Metric, MetricRow, Role};
 
 use super::{Run, tables::best_column};
 use crate::Result;
+use crate::experiment::Denoising;
 use crate::parts::Split;
 
 /// Points that a ROC curve is thinned to before it is drawn.
@@ -31,7 +32,7 @@ fn role_of(split: Split) -> Option<Role> {
 }
 
 /// The rows that plots show: so many baselines, in the experiment's order, then the headline (where none is elected, each
-/// guard with the similarity that validation chose), its oracle and so many fusions.
+/// guard with the similarity that validation chose), its oracle, denoising and so many fusions.
 fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
     let mut methods: Vec<String> = run
         .record
@@ -50,6 +51,8 @@ fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
             .filter(|name| run.scores.column(name).is_some())
             .map(|name| (*name).to_owned()),
     );
+    let denoisings = run.record.configuration.denoisings.iter();
+    methods.extend(denoisings.map(Denoising::column));
     methods.extend(
         run.record
             .configuration

@@ -6,7 +6,7 @@ use diffguard_report::{Metric, MetricRow};
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::cascade_sensitivity::CascadeReport;
-use crate::experiment::Combination;
+use crate::experiment::{Combination, Denoising};
 use crate::parts::Split;
 use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
@@ -27,7 +27,7 @@ pub(super) fn envelopes(run: &Run) -> Vec<(String, [String; 2])> {
         .collect()
 }
 
-/// Baselines, the headline and the best setting of each guard (on validation), fusions, oracles.
+/// Baselines, the headline and the best setting of each guard (on validation), denoising, fusions, oracles.
 pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
     let experiment = &run.record.configuration;
     let mut baselines: Vec<(String, Vec<String>)> = Vec::new();
@@ -73,6 +73,15 @@ pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
         MethodGroup::new(
             "DiffGuard (each guidance with the similarity that validation chose)",
             guards,
+        ),
+        MethodGroup::new(
+            "Denoising under every label (without a synthesis)",
+            experiment
+                .denoisings
+                .iter()
+                .flat_map(Denoising::columns)
+                .map(|(column, _)| column)
+                .collect::<Vec<_>>(),
         ),
         MethodGroup::new(
             "Fusions (fitted on validation data)",
@@ -169,6 +178,7 @@ pub(super) fn markdown(
             FAST_WITHIN
         );
     }
+    text += &denoisings(&experiment.denoisings);
     text += &fusions(&experiment.combinations);
     if !run.record.costs.is_empty() {
         text += "\n## Cost\n\n";
@@ -204,6 +214,27 @@ fn below_its_heading(table: &Table) -> String {
     let mut sheet = table.sheet();
     sheet.title.clear();
     sheet.to_markdown()
+}
+
+/// What each row of denoising is.
+fn denoisings(denoisings: &[Denoising]) -> String {
+    let lines = denoisings.iter().map(|denoising| {
+        let noise = &denoising.noise;
+        let others = match noise.others {
+            None => "every other label".to_owned(),
+            Some(1) => "another label".to_owned(),
+            Some(others) => format!("{others} other labels"),
+        };
+        format!(
+            "\n`{}`: the image is noised in {} rounds, as at training steps from {} to {}; how much larger the error of predicting \
+             the noise is under {others} than under the predicted one. `@n`: after n rounds.\n",
+            denoising.column(),
+            noise.rounds,
+            noise.from,
+            noise.to
+        )
+    });
+    lines.collect()
 }
 
 /// What each fusion is made of, and by which rule.

@@ -1,8 +1,9 @@
 //! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert,
-//! synthesise, compare; and trace, for figures over the noise level. Each is a function from a work unit and the outputs
+//! synthesise, compare; denoise, which needs no synthesis; and trace, for figures over the noise level. Each is a function from a work unit and the outputs
 //! before it to a stored output.
 
 mod compare;
+mod denoise;
 mod encode;
 mod invert;
 mod kept;
@@ -12,6 +13,7 @@ mod synthesise;
 mod trace;
 
 pub use compare::{Columns, Compared, STAGE as COMPARE, compare, compare_key};
+pub use denoise::{STAGE as DENOISE, denoise, denoise_key};
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
 pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
@@ -22,4 +24,6 @@ pub use synthesise::{STAGE as SYNTHESISE, Synthesis, synthesise, synthesise_key}
 pub use trace::{STAGE as TRACE, trace, trace_key};
 
 /// All of them, as the store calls them.
-pub const STAGES: [&str; 7] = [OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE, TRACE];
+pub const STAGES: [&str; 8] = [
+    OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE, DENOISE, TRACE,
+];

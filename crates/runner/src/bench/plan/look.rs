@@ -14,8 +14,9 @@ use crate::experiment::{Guard, Reference, Tune};
 use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::{
-    COMPARE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, TRACE, compare_key, encode_key,
-    invert_key, observe_key, perturb_key, synthesise_key, trace_key,
+    COMPARE, DENOISE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, TRACE, compare_key,
+    denoise_key, encode_key, invert_key, observe_key, perturb_key, predictions, synthesise_key,
+    trace_key,
 };
 use crate::store::{Array, Key};
 
@@ -103,6 +104,13 @@ impl Bench<'_> {
                 settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
             }
         }
+        if !experiment.denoisings.is_empty() {
+            let diffusion = self.networks.main_diffusion()?;
+            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+                let shown = diffusion.provenance.name();
+                settings.push(Setting::new(Of::EncodeDenoised, ENCODE, shown));
+            }
+        }
         if !experiment.traces.is_empty() {
             let diffusion = self.networks.main_diffusion()?;
             if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
@@ -138,6 +146,12 @@ impl Bench<'_> {
                     settings.push(Setting::new(Of::Oracle(i), SYNTHESISE, shown));
                 }
             }
+        }
+        let classes = self.networks.protected().network.num_classes();
+        for (i, denoising) in experiment.denoisings.iter().enumerate() {
+            let mut setting = Setting::new(Of::Denoise(i), DENOISE, &denoising.name);
+            setting.moves = denoising.noise.evaluations(classes);
+            settings.push(setting);
         }
         for (i, trace) in experiment.traces.iter().enumerate() {
             settings.push(Setting::new(Of::Trace(i), TRACE, &trace.name));
@@ -322,6 +336,21 @@ impl Bench<'_> {
                             count(COMPARE, key.as_slice());
                         }
                     }
+                }
+                Of::EncodeDenoised => {
+                    let key = encode_key(pipeline, unit, networks.main_diffusion()?)?;
+                    count(ENCODE, key.as_slice());
+                }
+                Of::Denoise(place) => {
+                    let diffusion = networks.main_diffusion()?;
+                    let encoded = encode_key(pipeline, unit, diffusion)?;
+                    let noise = &experiment.denoisings[*place].noise;
+                    let how = (noise, experiment.seed);
+                    let key = logits.as_ref().map(|logits| {
+                        let predicted = predictions(logits);
+                        denoise_key(pipeline, unit, diffusion, encoded.as_ref(), how, &predicted)
+                    });
+                    count(DENOISE, key.transpose()?.as_slice());
                 }
                 // Test images alone are traced.
                 Of::EncodeTraced | Of::Trace(_) if !split.is_test() => {}

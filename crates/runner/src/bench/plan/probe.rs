@@ -7,8 +7,8 @@ use super::Bench;
 use super::setting::{Of, Rate, Setting, mean};
 use crate::Result;
 use crate::bench::traces::trace_units;
-use crate::bench::units::{Done, invert_units, observe_units, run_guards};
-use crate::experiment::{Experiment, Guard};
+use crate::bench::units::{Done, denoise_units, invert_units, observe_units, run_guards};
+use crate::experiment::{Denoising, Experiment, Guard};
 use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::perturb;
@@ -117,6 +117,8 @@ impl Bench<'_> {
                 Of::Observe(_)
                 | Of::Perturb(..)
                 | Of::Oracle(_)
+                | Of::EncodeDenoised
+                | Of::Denoise(_)
                 | Of::EncodeTraced
                 | Of::Trace(_) => false,
             };
@@ -143,6 +145,23 @@ impl Bench<'_> {
             let until = Some(begun + PROBE_TIME);
             run_guards(&alone, &guards, networks, parts, units, scratch, until)?;
         }
+        let denoisings: Vec<Denoising> = experiment
+            .denoisings
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| wanted.contains(&Of::Denoise(*place)))
+            .map(|(_, denoising)| denoising.clone())
+            .collect();
+        let until = Some(begun + PROBE_TIME);
+        denoise_units(
+            experiment,
+            &denoisings,
+            networks,
+            parts,
+            units,
+            scratch,
+            until,
+        )?;
         Ok(())
     }
 }

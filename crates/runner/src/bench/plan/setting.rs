@@ -31,7 +31,9 @@ pub(super) enum Of {
     Perturb(usize, Vec<Odin>, Where),
     /// An inversion by name, whose diffusion network works on latents.
     Encode(String),
-    /// The test images of traces, where the experiment's diffusion network works on latents and nothing else encodes.
+    /// What is denoised, where the experiment's diffusion network works on latents and no inversion encodes.
+    EncodeDenoised,
+    /// The test images of traces, likewise where nothing else encodes.
     EncodeTraced,
     /// An inversion by name.
     Invert(String),
@@ -43,6 +45,8 @@ pub(super) enum Of {
     Compare(usize),
     /// A guard by its place, should it be elected.
     Oracle(usize),
+    /// A denoising by its place.
+    Denoise(usize),
     /// A trace by its place.
     Trace(usize),
 }
