@@ -93,6 +93,10 @@ inversion = "stop"
 guidance = { kind = "classifier-free", scale = 2.0 }
 similarity = ["l2"]
 
+[[denoise]]
+name = "pairs"
+noise = { from = 100, to = 600, rounds = 3, others = 1 }
+
 [headline]
 
 [[detector]]
@@ -102,6 +106,22 @@ name = "ebo"
 name = "diffguard+ebo"
 of = ["ebo", "diffguard"]
 rule = "cascade"
+"#;
+
+/// Denoising alone: nothing else encodes.
+const DENOISING: &str = r#"
+title = "A small latent one, denoised"
+benchmark = "quick"
+classifiers = ["quick/quick-classifier-0.toml"]
+diffusion = "tiny/ldm.toml"
+limit = 3
+validation_limit = 3
+batch = 3
+bootstrap = 20
+
+[[denoise]]
+name = "all"
+noise = { from = 100, to = 600, rounds = 1 }
 "#;
 
 /// A repository of its own with the tiny model's record, and data folders of its own.
@@ -202,6 +222,12 @@ fn a_latent_experiment_from_end_to_end() {
         (&1.0.into(), &1.0.into())
     );
     assert!(run["costs"]["stop"]["decodings"].as_f64().unwrap() > 1.0);
+    let denoising = &run["costs"]["denoising-pairs"];
+    assert_eq!(denoising["unet_evaluations"], 6.0);
+    assert_eq!(
+        (&denoising["encodings"], denoising.get("decodings")),
+        (&1.0.into(), None)
+    );
     let table = fs::read_to_string(clone.path("one/table.md")).unwrap();
     assert!(table.contains("decoder") && !table.contains("SYNTHETIC"));
 
@@ -212,6 +238,20 @@ fn a_latent_experiment_from_end_to_end() {
         assert_eq!(record["computed"], 0, "{stage}");
     }
     assert_eq!(scores(&clone, "one"), one);
+
+    // Denoising alone: the plan counts its encodings.
+    fs::write(clone.path("experiments/small.toml"), DENOISING).unwrap();
+    let output = clone.bench(&["--out", "denoised"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains(&format!("to compute: {} images", 3 * images)),
+        "{text}"
+    );
+    let classes = 8;
+    let rows = &clone.json("denoised")["stages"]["denoise"]["cost"]["unet_rows"];
+    assert_eq!(*rows, classes * images);
+    fs::write(clone.path("experiments/small.toml"), EXPERIMENT).unwrap();
 
     // A sample's result does not depend on its batch.
     let output = clone.bench(&["--out", "alone", "--batch", "1"]);

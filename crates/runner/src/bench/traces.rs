@@ -6,7 +6,7 @@ use crate::experiment::Experiment;
 use crate::networks::Networks;
 use crate::parts::Part;
 use crate::pipeline::Pipeline;
-use crate::stages::{encode, trace};
+use crate::stages::trace;
 use crate::store::Array;
 use crate::traces::{Series, Traces, Track};
 
@@ -27,7 +27,7 @@ pub(super) fn trace_units(
             return Ok(Vec::new());
         }
         let set = part.set.name();
-        let encoded = encode(pipeline, set, &done.unit, networks.main_diffusion()?)?;
+        let encoded = done.encoded(pipeline, set, networks.main_diffusion()?)?;
         let traces = experiment.traces.iter();
         traces
             .map(|it| {

@@ -8,7 +8,7 @@ use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, denoising_score}
 use super::comparisons::Comparisons;
 use crate::Result;
 use crate::experiment::{Denoising, Experiment, Guard, Reference};
-use crate::networks::Networks;
+use crate::networks::{LoadedDiffusion, Networks};
 use crate::parts::{Part, Split, Unit};
 use crate::pipeline::Pipeline;
 use crate::scores::Sample;
@@ -23,6 +23,8 @@ pub(crate) struct Done {
     pub unit: Unit,
     /// By classifier.
     pub observed: Vec<Observed>,
+    /// By the network's checksum; none of a network that works on images.
+    encoded: BTreeMap<String, Option<Encoded>>,
     /// By inversion name.
     pub(super) inverted: BTreeMap<String, Inversion>,
     /// By the name of [`Guard::reconstruction`].
@@ -39,11 +41,33 @@ impl Done {
             part,
             unit,
             observed: Vec::new(),
+            encoded: BTreeMap::new(),
             inverted: BTreeMap::new(),
             reconstructed: BTreeMap::new(),
             synthesised: BTreeMap::new(),
             denoised: BTreeMap::new(),
         }
+    }
+
+    /// What a diffusion network works on, where that is not the images.
+    pub(super) fn encoded(
+        &mut self,
+        pipeline: &Pipeline,
+        set: &str,
+        diffusion: &LoadedDiffusion,
+    ) -> Result<Option<Encoded>> {
+        let network = &diffusion.provenance.sha256;
+        if let Some(encoded) = self.encoded.get(network) {
+            return Ok(encoded.clone());
+        }
+        let encoded = encode(pipeline, set, &self.unit, diffusion)?;
+        // Whoever comes later reads it again.
+        let mut kept = encoded.clone();
+        if let Some(kept) = &mut kept {
+            kept.latent.let_go();
+        }
+        self.encoded.insert(network.clone(), kept);
+        Ok(encoded)
     }
 }
 
@@ -97,13 +121,13 @@ pub(super) fn invert_units(
 ) -> Result<()> {
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
-        // By the network's checksum; none of a network that works on images.
+        // In memory while this unit is inverted.
         let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
         for (inversion_name, config) in &experiment.inversion {
             let diffusion = networks.diffusion(inversion_name)?;
             let network = diffusion.provenance.sha256.as_str();
             if !encoded.contains_key(network) {
-                encoded.insert(network, encode(pipeline, set, &unit.unit, diffusion)?);
+                encoded.insert(network, unit.encoded(pipeline, set, diffusion)?);
             }
             let what = format!("{inversion_name} on {set}");
             let mut inverted = invert(
@@ -231,7 +255,7 @@ pub(super) fn denoise_units(
     let diffusion = networks.main_diffusion()?;
     let scored = pipeline.each(units, |done| {
         let set = parts[done.part].set.name();
-        let encoded = encode(pipeline, set, &done.unit, diffusion)?;
+        let encoded = done.encoded(pipeline, set, diffusion)?;
         let predicted = done.observed[0].predictions();
         let mut columns = Vec::new();
         for denoising in denoisings {
