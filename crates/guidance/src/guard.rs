@@ -16,9 +16,11 @@ use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cost, Error, Guidance, GuidanceConfig, GuidanceContext, InversionConfig, Known, LabelSource,
-    Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised, Trajectory, View,
+    Cost, DenoisingConfig, Error, Guidance, GuidanceConfig, GuidanceContext, InversionConfig,
+    Known, LabelSource, Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised,
+    Trajectory, View,
     augment::Donors,
+    denoising_score,
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
@@ -330,6 +332,36 @@ impl DiffGuard {
             reconstruction: reconstruction.map(|image| image.clamp(-1.0, 1.0)),
             cost,
         })
+    }
+
+    /// Scores of images by denoising under labels ([`crate::denoising`]), without a synthesis.
+    ///
+    /// - `predicted`: the class of each that the classifier predicts ([`ImageReport::predicted`]);
+    /// - `samples`: an identity of each, from which its noise is drawn.
+    ///
+    /// # Errors
+    /// As [`DenoisingConfig::errors`].
+    pub fn denoise(
+        &self,
+        config: &DenoisingConfig,
+        images: &Tensor<4>,
+        (predicted, samples): (&[usize], &[u64]),
+    ) -> Result<(Vec<f64>, Cost), Error> {
+        let (image, encoding) = match self.first_stage.as_deref() {
+            Some(first_stage) => latent::encode(first_stage, images.clone()),
+            None => (images.clone(), Cost::default()),
+        };
+        let schedule = self.settings.schedule.init()?;
+        let of = (predicted, samples);
+        let seed = self.settings.seed;
+        let made = config.errors(self.unet.as_ref(), &schedule, &image, of, seed)?;
+        let [_, rounds, places] = made.errors.dims();
+        let errors: Vec<f32> = made.errors.into_data().iter::<f32>().collect();
+        let scores = errors
+            .chunks(rounds * places)
+            .map(|errors| denoising_score(errors, places))
+            .collect();
+        Ok((scores, made.cost + encoding))
     }
 
     /// Where the syntheses start, and the inversions' stops.

@@ -9,9 +9,9 @@ use common::{
     uniform,
 };
 use diffguard_guidance::{
-    Cost, DiffGuard, EarlyStopConfig, GuidanceConfig, GuidanceContext, ImageReport,
-    InversionConfig, LabelSource, Reference, Settings, SimilarityName, Start, SynthesisConfig,
-    Trajectory,
+    Cost, DenoisingConfig, DiffGuard, EarlyStopConfig, GuidanceConfig, GuidanceContext,
+    ImageReport, InversionConfig, LabelSource, Reference, Settings, SimilarityName, Start,
+    SynthesisConfig, Trajectory, denoising_score,
     guidance::{ClassifierFreeConfig, CleanGradConfig},
     invert, synthesise,
 };
@@ -278,6 +278,35 @@ fn what_cannot_be_guarded_is_refused_at_once() {
         "scale = 1",
     );
     assert!(guard(settings()).score_named(&images(2), &[1]).is_err());
+}
+
+#[test]
+fn denoising_is_asked_of_the_guards_own_network() {
+    let (guard, images) = (guard(settings()), images(3));
+    let predicted: Vec<usize> = guard
+        .score(&images)
+        .unwrap()
+        .images
+        .iter()
+        .map(|image| image.predicted)
+        .collect();
+    let config = DenoisingConfig {
+        from: 50,
+        to: 600,
+        rounds: 3,
+        others: Some(2),
+    };
+    let of = (&predicted[..], &[4, 5, 6][..]);
+    let (scores, cost) = guard.denoise(&config, &images, of).unwrap();
+    assert_eq!(cost.unet_rows, 3 * 3 * 3);
+    let schedule = settings().schedule.init().unwrap();
+    let network = Counting::new(Some(10));
+    let made = config.errors(&network, &schedule, &images, of, settings().seed);
+    let errors: Vec<f32> = made.unwrap().errors.into_data().iter::<f32>().collect();
+    for (score, errors) in scores.iter().zip(errors.chunks(9)) {
+        assert_eq!(*score, denoising_score(errors, 3));
+    }
+    assert!(scores[0] != scores[1] && scores[1] != scores[2]);
 }
 
 #[test]

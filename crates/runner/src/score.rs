@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::bench::candidate;
 use crate::donors::LoadedDonors;
+use crate::experiment::{Denoising, base};
 use crate::outputs;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
@@ -35,7 +36,7 @@ pub struct Finding {
     pub confidence: f64,
     /// Index of the last move of its inversion.
     pub stop: usize,
-    /// Every similarity of the guard.
+    /// Every similarity of the guard, and the run's denoising under labels.
     pub similarities: Vec<Placed>,
     /// The one that judges, elected on validation data.
     pub headline: Placed,
@@ -119,6 +120,10 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         None => diffguard,
     };
 
+    // Of the network that the guard works with: another one is not here any more.
+    let own = experiment.diffusion_of.contains_key(base(&guard.inversion));
+    let denoisings: &[Denoising] = if own { &[] } else { &experiment.denoisings };
+    let mut denoised = vec![Vec::new(); denoisings.len()];
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut rows = Vec::new();
     let mut cost = Cost::default();
@@ -132,6 +137,12 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         let report = diffguard.score_named(&x, &samples)?;
         rows.extend(tiles(inputs, &report, shape)?);
         cost += report.cost;
+        let predicted: Vec<usize> = report.images.iter().map(|image| image.predicted).collect();
+        for (denoising, denoised) in denoisings.iter().zip(&mut denoised) {
+            let (scores, took) = diffguard.denoise(&denoising.noise, &x, (&predicted, &samples))?;
+            denoised.extend(scores);
+            cost += took;
+        }
         reports.extend(report.images);
     }
 
@@ -145,17 +156,22 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         predicted: report.predicted as i64,
     }));
     let mut all = Scores::new(samples);
-    for (reference, name) in &columns {
-        let column = guard.column(*reference, *name);
+    let of_guard = columns.iter().map(|(reference, name)| {
+        let scores = reports.iter();
+        let scores = scores.map(|report| report.scores[&(*reference, *name)]);
+        (
+            guard.column(*reference, *name),
+            scores.collect::<Vec<f64>>(),
+        )
+    });
+    let by_denoising = denoisings.iter().map(Denoising::column).zip(denoised);
+    for (column, scores) in of_guard.chain(by_denoising) {
         let known = validation.column(&column).ok_or_else(|| {
             Error::file(
                 &folder.join("scores.parquet"),
                 format!("no column `{column}`; run the benchmark again"),
             )
         })?;
-        let scores = reports
-            .iter()
-            .map(|report| report.scores[&(*reference, *name)]);
         all.push(column, known.iter().copied().chain(scores).collect())?;
     }
     let (headline, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
@@ -351,7 +367,8 @@ mod tests {
         }
         let scored = score(&paths, &folder, &root, &Device::flex()).unwrap();
         for (finding, row) in scored.findings.iter().zip(&rows) {
-            for placed in &finding.similarities {
+            let denoising = |placed: &&Placed| placed.name.starts_with("denoising-");
+            for placed in finding.similarities.iter().filter(|it| !denoising(it)) {
                 let want = stored.column(&placed.name).unwrap()[*row];
                 let off = (placed.score - want).abs();
                 assert!(
@@ -361,10 +378,14 @@ mod tests {
                     placed.score
                 );
             }
+            // Its noise is drawn by the file's name.
+            let mut denoised = finding.similarities.iter().filter(denoising);
+            let denoised = denoised.next().unwrap();
+            assert!(denoised.score.is_finite() && (0.0..=100.0).contains(&denoised.percentile));
             let headline = stored.column("diffguard").unwrap()[*row];
             assert!((finding.headline.score - headline).abs() < 1e-3);
         }
-        assert_eq!(scored.cost.unet_rows, 2 * (15 + 16 * 2 + 16));
+        assert_eq!(scored.cost.unet_rows, 2 * (15 + 16 * 2 + 16 + 30 * 2));
         let tiles: Vec<&Option<Tile>> = scored.pictures.groups[0].rows[0].tiles.iter().collect();
         assert!(tiles.iter().all(|tile| tile.is_some()));
     }
