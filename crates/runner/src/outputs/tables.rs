@@ -75,7 +75,7 @@ pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
             guards,
         ),
         MethodGroup::new(
-            "Denoising under every label (without a synthesis)",
+            "Denoising under labels (without a synthesis)",
             experiment
                 .denoisings
                 .iter()
