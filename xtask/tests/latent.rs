@@ -108,22 +108,6 @@ of = ["ebo", "diffguard"]
 rule = "cascade"
 "#;
 
-/// Denoising alone: nothing else encodes.
-const DENOISING: &str = r#"
-title = "A small latent one, denoised"
-benchmark = "quick"
-classifiers = ["quick/quick-classifier-0.toml"]
-diffusion = "tiny/ldm.toml"
-limit = 3
-validation_limit = 3
-batch = 3
-bootstrap = 20
-
-[[denoise]]
-name = "all"
-noise = { from = 100, to = 600, rounds = 1 }
-"#;
-
 /// A repository of its own with the tiny model's record, and data folders of its own.
 struct Latent(Clone);
 
@@ -240,7 +224,10 @@ fn a_latent_experiment_from_end_to_end() {
     assert_eq!(scores(&clone, "one"), one);
 
     // Denoising alone: the plan counts its encodings.
-    fs::write(clone.path("experiments/small.toml"), DENOISING).unwrap();
+    let (head, _) = EXPERIMENT.split_once("[inversion.whole]").unwrap();
+    let denoising = "[[denoise]]\nname = \"all\"\nnoise = { from = 100, to = 600, rounds = 1 }\n";
+    let alone = format!("{head}{denoising}");
+    fs::write(clone.path("experiments/small.toml"), alone).unwrap();
     let output = clone.bench(&["--out", "denoised"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

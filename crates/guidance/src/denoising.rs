@@ -175,6 +175,16 @@ fn in_turn(own: usize, classes: usize, sample: u64, seed: u64) -> Vec<usize> {
     others
 }
 
+/// The [scores](denoising_score) of all images after so many of the rounds.
+///
+/// `errors`: `[image, round, place]`, row-major ([`Denoised::errors`]).
+pub fn denoising_scores(errors: &[f32], [rounds, places]: [usize; 2], after: usize) -> Vec<f64> {
+    let images = errors.chunks(rounds * places);
+    images
+        .map(|all| denoising_score(&all[..after * places], places))
+        .collect()
+}
+
 /// The score of one image; higher means that the label fits better: how much larger the errors under other labels are in the
 /// mean than those under the predicted one, in units of the root of the mean error, which grows with how hard the image is.
 ///

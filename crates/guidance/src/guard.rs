@@ -20,7 +20,7 @@ use crate::{
     Known, LabelSource, Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised,
     Trajectory, View,
     augment::Donors,
-    denoising_score,
+    denoising_scores,
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
@@ -357,10 +357,7 @@ impl DiffGuard {
         let made = config.errors(self.unet.as_ref(), &schedule, &image, of, seed)?;
         let [_, rounds, places] = made.errors.dims();
         let errors: Vec<f32> = made.errors.into_data().iter::<f32>().collect();
-        let scores = errors
-            .chunks(rounds * places)
-            .map(|errors| denoising_score(errors, places))
-            .collect();
+        let scores = denoising_scores(&errors, [rounds, places], rounds);
         Ok((scores, made.cost + encoding))
     }
 

@@ -48,7 +48,7 @@ pub mod verify;
 
 pub use centre_crop::CentreCrop;
 pub use cost::{Cost, Spent};
-pub use denoising::{Denoised, DenoisingConfig, denoising_score};
+pub use denoising::{Denoised, DenoisingConfig, denoising_score, denoising_scores};
 pub use early_stop::{EarlyStopConfig, Look, StopMetric};
 pub use error::Error;
 pub use first_step::FirstStep;

@@ -36,7 +36,8 @@ pub struct Finding {
     pub confidence: f64,
     /// Index of the last move of its inversion.
     pub stop: usize,
-    /// Every similarity of the guard, and the run's denoising under labels.
+    /// Every similarity of the guard; and the run's denoising under labels, where the guard works with the network that it
+    /// asks.
     pub similarities: Vec<Placed>,
     /// The one that judges, elected on validation data.
     pub headline: Placed,

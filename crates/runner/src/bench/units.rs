@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, denoising_score};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, denoising_scores};
 
 use super::comparisons::Comparisons;
 use crate::Result;
@@ -273,9 +273,8 @@ pub(super) fn denoise_units(
             )?;
             let [rounds, places] = [made.errors.shape[1], made.errors.shape[2]];
             for (column, after) in denoising.columns() {
-                let images = made.errors.values.chunks(rounds * places);
-                let scores = images.map(|all| denoising_score(&all[..after * places], places));
-                columns.push((column, scores.collect::<Vec<f64>>()));
+                let scores = denoising_scores(&made.errors.values, [rounds, places], after);
+                columns.push((column, scores));
             }
             done.denoised.insert(denoising.name.clone(), made.spent);
         }

@@ -85,7 +85,7 @@ pub fn denoise(
     let latent = encoded.map(|encoded| &encoded.key);
     let how = (denoising, seed);
     let key = denoise_key(pipeline, unit, diffusion, latent, how, predicted)?;
-    let mut output = pipeline.unit(STAGE, set, unit.len(), &key, || {
+    let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
         let image = match encoded {
             Some(encoded) => encoded.latent.get(pipeline)?.into_owned(),
             None => unit.images()?,
@@ -108,9 +108,8 @@ pub fn denoise(
     if let Some(encoded) = encoded {
         spent += encoded.spent;
     }
-    output.array("errors")?;
     Ok(Denoised {
-        errors: output.arrays.remove("errors").unwrap_or_default(),
+        errors: output.array("errors")?.clone(),
         spent,
     })
 }

@@ -104,18 +104,16 @@ impl Bench<'_> {
                 settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
             }
         }
-        if !experiment.denoisings.is_empty() {
-            let diffusion = self.networks.main_diffusion()?;
-            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
-                let shown = diffusion.provenance.name();
-                settings.push(Setting::new(Of::EncodeDenoised, ENCODE, shown));
+        for (wanted, of) in [
+            (!experiment.denoisings.is_empty(), Of::EncodeDenoised),
+            (!experiment.traces.is_empty(), Of::EncodeTraced),
+        ] {
+            if !wanted {
+                continue;
             }
-        }
-        if !experiment.traces.is_empty() {
             let diffusion = self.networks.main_diffusion()?;
             if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
-                let shown = diffusion.provenance.name();
-                settings.push(Setting::new(Of::EncodeTraced, ENCODE, shown));
+                settings.push(Setting::new(of, ENCODE, diffusion.provenance.name()));
             }
         }
         for name in experiment.inversion.keys() {
