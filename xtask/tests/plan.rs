@@ -198,3 +198,36 @@ fn a_run_on_a_store_in_memory_is_the_same() {
         &["ftp://host/x", "file:///folder"],
     );
 }
+
+#[test]
+fn longer_denoising_goes_on_from_what_a_shorter_one_stored() {
+    let quick = quick();
+    let (head, _) = quick.split_once("[inversion.short]").unwrap();
+    let of = |rounds: usize| {
+        let noise = format!("{{ from = 100, to = 600, rounds = {rounds}, others = 1 }}");
+        format!(
+            "{head}[[denoise]]\nname = \"pairs\"\nnoise = {noise}\n[[detector]]\nname = \"ebo\"\n"
+        )
+    };
+    let clone = Clone::new(&of(30));
+    assert!(clone.bench("out").status.success());
+    let whole = done(&clone, "out")["denoise"];
+
+    fs::write(clone.path("experiments/small.toml"), of(32)).unwrap();
+    let dry = clone.run(&["bench", "small", "--out", "out", "--dry-run"]);
+    let text = String::from_utf8_lossy(&dry.stdout).into_owned();
+    for part in ["pairs, rounds 1 to 30", "pairs, rounds 31 to 32"] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let planned = planned(&dry)["denoise"];
+    assert_eq!(planned, (whole.1, whole.1));
+    assert!(clone.bench("out").status.success());
+    assert_eq!(done(&clone, "out")["denoise"], planned);
+
+    // As if it had not been interrupted.
+    let fresh = Clone::new(&of(32));
+    assert!(fresh.bench("out").status.success());
+    let name = "scores.parquet";
+    let read = |clone: &Clone| fs::read(clone.path("out").join(name)).unwrap();
+    assert!(read(&clone) == read(&fresh));
+}

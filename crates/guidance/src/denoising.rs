@@ -7,6 +7,8 @@
 //! Classifier"; Clark and Jaini 2023). Here the classifier under protection has answered, and the errors say whether its
 //! answer fits: a semantic mismatch without a synthesis. Not in the DiffGuard paper.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, TensorData};
 use diffguard_models::NoisePredictor;
 use rand::seq::SliceRandom;
@@ -84,7 +86,8 @@ impl DenoisingConfig {
         self.from + (share * (self.to - self.from + 1) as f64) as usize
     }
 
-    /// The errors of a batch.
+    /// The errors of a batch in `rounds`, all of which are `0..self.rounds`; those of a longer run do not depend on where it
+    /// is cut.
     ///
     /// - `image`: `[batch, channel, height, width]` in [-1, 1], or latent images;
     /// - `predicted`: the class of each that the classifier predicts;
@@ -92,10 +95,11 @@ impl DenoisingConfig {
     ///   labels are drawn.
     ///
     /// # Errors
-    /// As [`check`](Self::check); [`Error::Shape`] when the lists do not fit the batch, [`Error::Label`] when the network does
-    /// not know a label.
+    /// As [`check`](Self::check); [`Error::Setting`] when there are no such rounds, [`Error::Shape`] when the lists do not fit
+    /// the batch, [`Error::Label`] when the network does not know a label.
     pub fn errors(
         &self,
+        rounds: Range<usize>,
         network: &dyn NoisePredictor,
         schedule: &Schedule,
         image: &Tensor<4>,
@@ -103,6 +107,13 @@ impl DenoisingConfig {
         seed: u64,
     ) -> Result<Denoised, Error> {
         self.check(network, schedule)?;
+        if rounds.is_empty() || rounds.end > self.rounds {
+            return Err(Error::Setting {
+                setting: "rounds",
+                value: format!("{rounds:?}"),
+                reason: format!("of {}, at least one is wanted", self.rounds),
+            });
+        }
         let [batch, channels, height, width] = image.dims();
         if batch == 0 || predicted.len() != batch || samples.len() != batch {
             return Err(Error::Shape {
@@ -138,8 +149,8 @@ impl DenoisingConfig {
                 .collect();
             Tensor::from_data(TensorData::new(labels, [batch]), &device)
         };
-        let mut rounds = Vec::with_capacity(self.rounds);
-        for round in 0..self.rounds {
+        let mut made = Vec::with_capacity(rounds.len());
+        for round in rounds.clone() {
             let step = self.step(round);
             // By round: two at one step have noise of their own.
             let shape = [channels, height, width];
@@ -156,12 +167,12 @@ impl DenoisingConfig {
                     squares.sum_dim(1)
                 })
                 .collect();
-            rounds.push(Tensor::cat(errors, 1));
+            made.push(Tensor::cat(errors, 1));
         }
         Ok(Denoised {
-            errors: Tensor::stack(rounds, 1),
+            errors: Tensor::stack(made, 1),
             cost: Cost {
-                unet_rows: (batch * self.evaluations(classes)) as u64,
+                unet_rows: (batch * rounds.len() * places) as u64,
                 ..Cost::default()
             },
         })

@@ -354,7 +354,8 @@ impl DiffGuard {
         let schedule = self.settings.schedule.init()?;
         let of = (predicted, samples);
         let seed = self.settings.seed;
-        let made = config.errors(self.unet.as_ref(), &schedule, &image, of, seed)?;
+        let all = 0..config.rounds;
+        let made = config.errors(all, self.unet.as_ref(), &schedule, &image, of, seed)?;
         let [_, rounds, places] = made.errors.dims();
         let errors: Vec<f32> = made.errors.into_data().iter::<f32>().collect();
         let scores = denoising_scores(&errors, [rounds, places], rounds);

@@ -82,7 +82,8 @@ fn errors(
     samples: &[u64],
     seed: u64,
 ) -> Vec<f32> {
-    let made = config.errors(network, &schedule(), image, (predicted, samples), seed);
+    let (of, all) = ((predicted, samples), 0..config.rounds);
+    let made = config.errors(all, network, &schedule(), image, of, seed);
     let made = made.unwrap();
     let rows = predicted.len() * config.evaluations(CLASSES);
     assert_eq!(made.cost.unet_rows, rows as u64);
@@ -176,6 +177,37 @@ fn a_sample_is_denoised_alike_in_any_batch() {
 }
 
 #[test]
+fn rounds_do_not_depend_on_where_a_run_is_cut() {
+    let image = uniform([2, 1, 4, 4], 5);
+    let config = DenoisingConfig {
+        others: Some(2),
+        ..config()
+    };
+    let part = |config: &DenoisingConfig, rounds| {
+        let of = (&[2, 0][..], &[7, 8][..]);
+        let made = config.errors(rounds, &Rough, &schedule(), &image, of, 3);
+        let made = made.unwrap();
+        assert_eq!(made.cost.unet_rows as usize, host(&made.errors).len());
+        host(&made.errors)
+    };
+    let (all, first, rest) = (
+        part(&config, 0..3),
+        part(&config, 0..1),
+        part(&config, 1..3),
+    );
+    for sample in 0..2 {
+        let all = &all[sample * 9..][..9];
+        assert_eq!(all[..3], first[sample * 3..][..3]);
+        assert_eq!(all[3..], rest[sample * 6..][..6]);
+    }
+    let longer = DenoisingConfig {
+        rounds: 7,
+        ..config
+    };
+    assert_eq!(part(&longer, 0..3), all);
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_by_name() {
     let fault = |change: &dyn Fn(&mut DenoisingConfig)| {
         let mut config = config();
@@ -189,10 +221,13 @@ fn what_cannot_be_run_is_refused_by_name() {
     assert!(fault(&|it| it.others = Some(4)).contains("1 to 3 are others"));
     assert!(fault(&|it| it.others = Some(0)).contains("`others` = 0"));
     let image = uniform([2, 1, 4, 4], 5);
-    let run = |predicted: &[usize]| {
-        let made = config().errors(&Rough, &schedule(), &image, (predicted, &[7, 8]), 0);
+    let run = |rounds, predicted: &[usize]| {
+        let of = (predicted, &[7, 8][..]);
+        let made = config().errors(rounds, &Rough, &schedule(), &image, of, 0);
         made.unwrap_err()
     };
-    assert!(matches!(run(&[1]), Error::Shape { .. }));
-    assert!(matches!(run(&[1, 4]), Error::Label { label: 4, .. }));
+    assert!(matches!(run(0..3, &[1]), Error::Shape { .. }));
+    assert!(matches!(run(0..3, &[1, 4]), Error::Label { label: 4, .. }));
+    assert!(run(1..4, &[1, 2]).to_string().contains("`rounds` = 1..4"));
+    assert!(run(1..1, &[1, 2]).to_string().contains("`rounds` = 1..1"));
 }

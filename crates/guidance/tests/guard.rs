@@ -301,7 +301,7 @@ fn denoising_is_asked_of_the_guards_own_network() {
     assert_eq!(cost.unet_rows, 3 * 3 * 3);
     let schedule = settings().schedule.init().unwrap();
     let network = Counting::new(Some(10));
-    let made = config.errors(&network, &schedule, &images, of, settings().seed);
+    let made = config.errors(0..3, &network, &schedule, &images, of, settings().seed);
     let errors: Vec<f32> = made.unwrap().errors.into_data().iter::<f32>().collect();
     for (score, errors) in scores.iter().zip(errors.chunks(9)) {
         assert_eq!(*score, denoising_score(errors, 3));

@@ -1,4 +1,7 @@
-//! Denoise: the errors under labels of each image, noised.
+//! Denoise: the errors under labels of each image, noised. Rounds are stored by thirties: a longer run goes on from a shorter
+//! one.
+
+use std::ops::Range;
 
 use diffguard_guidance::{DenoisingConfig, ScheduleConfig};
 use diffguard_models::Compute;
@@ -14,6 +17,8 @@ use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "denoise";
 const VERSION: u32 = 1;
+
+const ROUNDS_TOGETHER: usize = 30;
 
 /// A denoised work unit.
 #[derive(Clone, Debug)]
@@ -31,7 +36,9 @@ struct DependsOn<'a> {
     schedule: &'a ScheduleConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<Compute>,
-    denoising: &'a DenoisingConfig,
+    denoising: DenoisingConfig,
+    #[serde(skip_serializing_if = "is_zero")]
+    first: usize,
     seed: u64,
     images: &'a Key,
     /// What is noised in their place, by a latent diffusion network.
@@ -40,7 +47,21 @@ struct DependsOn<'a> {
     predicted: &'a [usize],
 }
 
-/// The key of a work unit's errors under its predicted labels and others.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(first: &usize) -> bool {
+    *first == 0
+}
+
+/// The rounds that are stored together.
+pub fn spans(denoising: &DenoisingConfig) -> Vec<Range<usize>> {
+    let all = denoising.rounds;
+    let starts = (0..all).step_by(ROUNDS_TOGETHER);
+    starts
+        .map(|first| first..all.min(first + ROUNDS_TOGETHER))
+        .collect()
+}
+
+/// The key of a work unit's errors in some rounds, under its predicted labels and others.
 ///
 /// # Errors
 /// When an image cannot be read.
@@ -49,9 +70,14 @@ pub fn denoise_key(
     unit: &Unit,
     diffusion: &LoadedDiffusion,
     encoded: Option<&Key>,
-    (denoising, seed): (&DenoisingConfig, u64),
+    (denoising, rounds, seed): (&DenoisingConfig, &Range<usize>, u64),
     predicted: &[usize],
 ) -> Result<Key> {
+    // Their errors do not depend on the rounds after them.
+    let denoising = DenoisingConfig {
+        rounds: rounds.len(),
+        ..denoising.clone()
+    };
     Ok(Key::new(
         STAGE,
         VERSION,
@@ -61,6 +87,7 @@ pub fn denoise_key(
             schedule: &diffusion.schedule_config,
             compute: diffusion.compute_key(),
             denoising,
+            first: rounds.start,
             seed,
             images: unit.key()?,
             encoded,
@@ -83,33 +110,53 @@ pub fn denoise(
     predicted: &[usize],
 ) -> Result<Denoised> {
     let latent = encoded.map(|encoded| &encoded.key);
-    let how = (denoising, seed);
-    let key = denoise_key(pipeline, unit, diffusion, latent, how, predicted)?;
-    let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
-        let image = match encoded {
-            Some(encoded) => encoded.latent.get(pipeline)?.into_owned(),
-            None => unit.images()?,
-        };
-        let made = denoising.errors(
-            diffusion.unet.as_ref(),
-            &diffusion.schedule,
-            &pipeline.tensor::<4>(&image),
-            (predicted, &unit.samples),
-            seed,
-        )?;
-        let mut output = Output {
-            cost: made.cost,
-            ..Output::default()
-        };
-        output.arrays.insert("errors".into(), array(made.errors)?);
-        Ok(output)
-    })?;
-    let mut spent = output.alone();
-    if let Some(encoded) = encoded {
-        spent += encoded.spent;
+    let mut spent = encoded.map_or_else(Spent::default, |encoded| encoded.spent);
+    let mut parts = Vec::new();
+    for rounds in spans(denoising) {
+        let how = (denoising, &rounds, seed);
+        let key = denoise_key(pipeline, unit, diffusion, latent, how, predicted)?;
+        let output = pipeline.unit(STAGE, set, unit.len(), &key, || {
+            let image = match encoded {
+                Some(encoded) => encoded.latent.get(pipeline)?.into_owned(),
+                None => unit.images()?,
+            };
+            let made = denoising.errors(
+                rounds,
+                diffusion.unet.as_ref(),
+                &diffusion.schedule,
+                &pipeline.tensor::<4>(&image),
+                (predicted, &unit.samples),
+                seed,
+            )?;
+            let mut output = Output {
+                cost: made.cost,
+                ..Output::default()
+            };
+            output.arrays.insert("errors".into(), array(made.errors)?);
+            Ok(output)
+        })?;
+        spent += output.alone();
+        parts.push(output.array("errors")?.clone());
     }
     Ok(Denoised {
-        errors: output.array("errors")?.clone(),
+        errors: joined(&parts, unit.len()),
         spent,
     })
+}
+
+/// `[image, round, place]` of all rounds, from those of some.
+fn joined(parts: &[Array], images: usize) -> Array {
+    let rounds = parts.iter().map(|part| part.shape[1]).sum();
+    let places = parts[0].shape[2];
+    let mut values = Vec::with_capacity(images * rounds * places);
+    for image in 0..images {
+        for part in parts {
+            let row = part.shape[1] * places;
+            values.extend_from_slice(&part.values[image * row..][..row]);
+        }
+    }
+    Array {
+        shape: vec![images, rounds, places],
+        values,
+    }
 }

@@ -15,8 +15,8 @@ use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::{
     COMPARE, DENOISE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, TRACE, compare_key,
-    denoise_key, encode_key, invert_key, observe_key, perturb_key, predictions, synthesise_key,
-    trace_key,
+    denoise_key, encode_key, invert_key, observe_key, perturb_key, predictions, spans,
+    synthesise_key, trace_key,
 };
 use crate::store::{Array, Key};
 
@@ -147,9 +147,20 @@ impl Bench<'_> {
         }
         let classes = self.networks.protected().network.num_classes();
         for (i, denoising) in experiment.denoisings.iter().enumerate() {
-            let mut setting = Setting::new(Of::Denoise(i), DENOISE, &denoising.name);
-            setting.moves = denoising.noise.evaluations(classes);
-            settings.push(setting);
+            let noise = &denoising.noise;
+            let spans = spans(noise);
+            let several = spans.len() > 1;
+            for rounds in spans {
+                let mut shown = denoising.name.clone();
+                if several {
+                    shown += &format!(", rounds {} to {}", rounds.start + 1, rounds.end);
+                }
+                let moves = noise.evaluations(classes) * rounds.len() / noise.rounds;
+                let of = Of::Denoise(i, rounds);
+                let mut setting = Setting::new(of, DENOISE, shown);
+                setting.moves = moves;
+                settings.push(setting);
+            }
         }
         for (i, trace) in experiment.traces.iter().enumerate() {
             settings.push(Setting::new(Of::Trace(i), TRACE, &trace.name));
@@ -339,11 +350,11 @@ impl Bench<'_> {
                     let key = encode_key(pipeline, unit, networks.main_diffusion()?)?;
                     count(ENCODE, key.as_slice());
                 }
-                Of::Denoise(place) => {
+                Of::Denoise(place, rounds) => {
                     let diffusion = networks.main_diffusion()?;
                     let encoded = encode_key(pipeline, unit, diffusion)?;
                     let noise = &experiment.denoisings[*place].noise;
-                    let how = (noise, experiment.seed);
+                    let how = (noise, rounds, experiment.seed);
                     let key = logits.as_ref().map(|logits| {
                         let predicted = predictions(logits);
                         denoise_key(pipeline, unit, diffusion, encoded.as_ref(), how, &predicted)

@@ -118,7 +118,7 @@ impl Bench<'_> {
                 | Of::Perturb(..)
                 | Of::Oracle(_)
                 | Of::EncodeDenoised
-                | Of::Denoise(_)
+                | Of::Denoise(..)
                 | Of::EncodeTraced
                 | Of::Trace(_) => false,
             };
@@ -149,7 +149,10 @@ impl Bench<'_> {
             .denoisings
             .iter()
             .enumerate()
-            .filter(|(place, _)| wanted.contains(&Of::Denoise(*place)))
+            .filter(|(place, _)| {
+                let own = |of: &Of| matches!(of, Of::Denoise(of, _) if of == place);
+                wanted.iter().any(own)
+            })
             .map(|(_, denoising)| denoising.clone())
             .collect();
         let until = Some(begun + PROBE_TIME);

@@ -1,5 +1,7 @@
 //! A stage under one setting: how much of it there is to do, and at what rate.
 
+use std::ops::Range;
+
 use diffguard_guidance::Cost;
 use diffguard_ood::detectors::Odin;
 
@@ -45,8 +47,8 @@ pub(super) enum Of {
     Compare(usize),
     /// A guard by its place, should it be elected.
     Oracle(usize),
-    /// A denoising by its place.
-    Denoise(usize),
+    /// A denoising by its place, and the rounds that are stored together.
+    Denoise(usize, Range<usize>),
     /// A trace by its place.
     Trace(usize),
 }
