@@ -64,6 +64,8 @@ pub struct Scored {
     pub findings: Vec<Finding>,
     /// A row an image: input, reconstruction, synthesis, difference.
     pub pictures: PictureGrid,
+    /// The run's columns of denoising that nothing here is said of: the guard works with another diffusion network.
+    pub left_out: Vec<String>,
     /// Rows that went through the networks.
     pub cost: Cost,
 }
@@ -122,8 +124,12 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     };
 
     // Of the network that the guard works with: another one is not here any more.
-    let own = experiment.diffusion_of.contains_key(base(&guard.inversion));
-    let denoisings: &[Denoising] = if own { &[] } else { &experiment.denoisings };
+    let (denoisings, others): (&[Denoising], &[Denoising]) =
+        match experiment.diffusion_of.contains_key(base(&guard.inversion)) {
+            true => (&[], &experiment.denoisings),
+            false => (&experiment.denoisings, &[]),
+        };
+    let left_out = others.iter().map(Denoising::column).collect();
     let mut denoised = vec![Vec::new(); denoisings.len()];
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut rows = Vec::new();
@@ -213,6 +219,7 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     Ok(Scored {
         pictures: grid(rows, &experiment.title),
         findings,
+        left_out,
         cost,
     })
 }

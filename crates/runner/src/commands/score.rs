@@ -59,6 +59,9 @@ impl Score {
             }
         }
         if !self.json {
+            for column in &scored.left_out {
+                println!("left out: {column}, whose diffusion network is not the guard's\n");
+            }
             let images = scored.findings.len() as u64;
             println!(
                 "an image took {} U-Net rows and {} classifier rows; pictures: {}",

@@ -1,6 +1,8 @@
 //! Experiment files: what to run, typed; an unknown key is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use diffguard_guidance::Reference;
@@ -13,7 +15,7 @@ use diffguard_ood::detectors::{self, Need};
 use diffguard_ood::suggest;
 use serde::{Deserialize, Serialize};
 
-use crate::outputs::paper;
+use self::check::unknown;
 use crate::sweep::{self, Cell};
 use crate::traces::Trace;
 use crate::{Error, Result, Root, toml_file};
@@ -216,22 +218,6 @@ impl DetectorChoice {
     pub fn row(&self) -> &str {
         self.row.as_deref().unwrap_or(&self.name)
     }
-
-    /// Builds the detector at every point that it may be run at, so that a wrong name or value is met at once.
-    fn check(&self) -> Result<(), diffguard_ood::Error> {
-        let entry = diffguard_ood::detectors::entry(&self.name)?;
-        let grid = match &self.tune {
-            None | Some(Tune::Switch(false)) => {
-                return entry.build(self.parameters.clone()).map(|_| ());
-            }
-            Some(Tune::Switch(true)) => None,
-            Some(Tune::Grid(grid)) => Some(grid),
-        };
-        let (_, tables) = entry.candidates(&self.parameters, grid)?;
-        tables
-            .into_iter()
-            .try_for_each(|table| entry.build(table).map(|_| ()))
-    }
 }
 
 /// A plot of average AUROC over an axis of a sweep, one line a role and a value of every other axis.
@@ -330,7 +316,9 @@ impl Experiment {
             )));
         }
         let experiment: Self = toml_file::read_expanded(&path, sweep::expand)?;
-        experiment.check(&path)?;
+        experiment
+            .check()
+            .map_err(|what| Error::file(&path, what))?;
         let name = path.file_stem().map_or_else(
             || name.to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
@@ -357,170 +345,6 @@ impl Experiment {
         Ok(())
     }
 
-    fn check(&self, path: &Path) -> Result<()> {
-        let fault = |what: String| Err(Error::file(path, what));
-        if self.classifiers.is_empty() {
-            return fault(
-                "`classifiers` is empty; name at least the classifier under protection".into(),
-            );
-        }
-        let counts = [
-            ("batch", self.batch),
-            ("limit", self.limit),
-            ("validation_limit", self.validation_limit),
-            ("extra_limit", self.extra_limit.unwrap_or(1)),
-            ("bootstrap", self.bootstrap),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return fault(format!("`{name}` is 0; it must be at least 1"));
-        }
-        let known = |inversion: &String| self.diffusion_of.contains_key(base(inversion));
-        if self.diffusion.is_none() && !self.inversion.keys().all(known) {
-            return fault("a [[guard]] or an [inversion] needs `diffusion`, the record of the diffusion network".into());
-        }
-        for name in self.diffusion_of.keys() {
-            let mut bases = self.inversion.keys().map(|known| base(known));
-            if !bases.any(|known| known == name) {
-                return fault(format!("diffusion_of: no [inversion.{name}]"));
-            }
-        }
-        let mut known = BTreeSet::new();
-        for guard in &self.guards {
-            if !self.inversion.contains_key(&guard.inversion) {
-                let near = suggest(&guard.inversion, self.inversion.keys().map(String::as_str));
-                let hint = near
-                    .map(|near| format!(" (did you mean `{near}`?)"))
-                    .unwrap_or_default();
-                return fault(format!(
-                    "guard `{}`: no [inversion.{}]{hint}; there are: {}",
-                    guard.name,
-                    guard.inversion,
-                    self.inversion
-                        .keys()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ));
-            }
-            if guard.similarity.is_empty() || guard.reference.is_empty() {
-                return fault(format!(
-                    "guard `{}`: `similarity` and `reference` must not be empty",
-                    guard.name
-                ));
-            }
-            if !known.insert(guard.name.as_str()) {
-                return fault(format!("two guards are called `{}`", guard.name));
-            }
-        }
-        let mut denoisings = BTreeSet::new();
-        for denoising in &self.denoisings {
-            if self.diffusion.is_none() {
-                return fault(format!(
-                    "denoise `{}` needs `diffusion`, the record of the diffusion network",
-                    denoising.name
-                ));
-            }
-            if !denoisings.insert(denoising.name.as_str()) {
-                return fault(format!("two [[denoise]] are called `{}`", denoising.name));
-            }
-            let all = denoising.noise.rounds;
-            if let Some(rounds) = denoising.after.iter().find(|it| !(1..all).contains(*it)) {
-                return fault(format!(
-                    "denoise `{}`: `after` = {rounds}, which is not 1 to {} of its {all} rounds",
-                    denoising.name,
-                    all.saturating_sub(1)
-                ));
-            }
-        }
-        let mut files: BTreeSet<&str> = self.figures.iter().map(|it| it.name.as_str()).collect();
-        for trace in &self.traces {
-            trace
-                .check(&self.classifiers)
-                .map_err(|what| Error::file(path, what))?;
-            if self.diffusion.is_none() {
-                return fault(format!(
-                    "trace `{}` needs `diffusion`, the record of the diffusion network",
-                    trace.name
-                ));
-            }
-            if !files.insert(&trace.name) {
-                return fault(format!("two traces or figures are called `{}`", trace.name));
-            }
-        }
-        if let Some(headline) = &self.headline {
-            for name in headline.guards.iter().flatten() {
-                if !known.contains(name.as_str()) {
-                    return fault(format!("headline: no guard `{name}`"));
-                }
-            }
-            if self.guards.is_empty() {
-                return fault("headline: there is no [[guard]] to choose from".into());
-            }
-        }
-        if let Some(gallery) = &self.gallery {
-            let mut named = gallery.guards.iter();
-            if let Some(name) = named.find(|name| !known.contains(name.as_str())) {
-                let what = unknown(name, known.iter().copied());
-                return fault(format!("gallery: the guard {what}"));
-            }
-            let (guards, columns) = (gallery.guards.len(), gallery.columns.len());
-            if guards == 0 || (columns != 0 && columns != guards) {
-                return fault(format!(
-                    "gallery: {guards} `guards` and {columns} `columns`; name at least one guard, and as many columns or none"
-                ));
-            }
-        }
-        if let Some(paper) = &self.paper {
-            paper::check(paper).map_err(|error| Error::file(path, error))?;
-        }
-        for detector in &self.detectors {
-            detector.check().map_err(|error| Error::file(path, error))?;
-        }
-        let mut rows = self.computed_rows();
-        for alias in &self.aliases {
-            if !rows.contains(&alias.of) {
-                let what = unknown(&alias.of, rows.iter().map(String::as_str));
-                return fault(format!("alias `{}`: its `of` is {what}", alias.name));
-            }
-            if self.rows().iter().filter(|row| **row == alias.name).count() > 1 {
-                return fault(format!("two rows are called `{}`", alias.name));
-            }
-        }
-        rows.extend(self.aliases.iter().map(|alias| alias.name.clone()));
-        for combination in &self.combinations {
-            diffguard_ood::combine::build(&combination.rule, combination.parameters.clone())
-                .map_err(|error| Error::file(path, error))?;
-            for row in &combination.of {
-                if !rows.contains(row) {
-                    let what = unknown(row, rows.iter().map(String::as_str));
-                    return fault(format!("`{}` combines the row {what}", combination.name));
-                }
-            }
-            let members = || combination.of.iter().map(String::as_str);
-            for row in &combination.log_odds {
-                if !combination.of.contains(row) {
-                    let what = unknown(row, members());
-                    return fault(format!(
-                        "`{}`: log_odds names the row {what}",
-                        combination.name
-                    ));
-                }
-            }
-            rows.push(combination.name.clone());
-        }
-        for (theirs, ours) in self.paper.iter().flat_map(|paper| &paper.rows) {
-            let what = match ours.strip_suffix("/*") {
-                Some(guard) if known.contains(guard) => continue,
-                Some(guard) => format!("guard {}", unknown(guard, known.iter().copied())),
-                // The rows of several classifiers have names that their records give.
-                None if self.each_classifier || rows.contains(ours) => continue,
-                None => format!("row {}", unknown(ours, rows.iter().map(String::as_str))),
-            };
-            return fault(format!("[paper.rows] `{theirs}` stands beside the {what}"));
-        }
-        Ok(())
-    }
-
     /// Whether a detector fits to training images.
     pub fn fits(&self) -> bool {
         self.detectors.iter().any(|choice| {
@@ -530,27 +354,6 @@ impl Experiment {
                 training.iter().any(|need| entry.needs.contains(need))
             })
         })
-    }
-
-    /// Refuses the name of a row that a run of this experiment will not have. (The rows of several classifiers have
-    /// names that their records give; they are not known here.)
-    pub fn check_row(&self, row: &str) -> Result<()> {
-        let mut rows = self.rows();
-        rows.extend(
-            self.combinations
-                .iter()
-                .map(|combination| combination.name.clone()),
-        );
-        if self.each_classifier || rows.iter().any(|known| known == row) {
-            return Ok(());
-        }
-        let hint = match suggest(row, rows.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are: {}", rows.join(", ")),
-        };
-        Err(Error::Setting(format!(
-            "`against`: the experiment has no row `{row}`; {hint}"
-        )))
     }
 
     /// The rows that a run has before its fusions.
@@ -610,20 +413,6 @@ impl Guard {
             Reference::Input => format!("diffguard-{}/{similarity}", self.name),
             Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),
             Reference::Contrast => format!("diffguard-{}/{similarity}@contrast", self.name),
-        }
-    }
-}
-
-/// That there is no `name`, with the nearest one, or all that there are.
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    match suggest(name, known.clone()) {
-        Some(near) => format!("`{name}`, which does not exist; did you mean `{near}`?"),
-        None => {
-            let all: Vec<&str> = known.collect();
-            format!(
-                "`{name}`, which does not exist; there are: {}",
-                all.join(", ")
-            )
         }
     }
 }
