@@ -6,12 +6,24 @@
 use std::arch::asm;
 use std::sync::OnceLock;
 
-/// Rows of a tile: output channels of a weight tile, pairs of input channels of an image tile.
+use crate::lanes::Lane;
+
+/// Rows of a tile: positions of an image tile, pairs of input channels of a weight tile.
 pub(crate) const ROWS: usize = 16;
 /// bfloat16 values of a tile's row.
 pub(crate) const DEPTH: usize = 32;
 /// Output channels, and output positions, that one [`Tiles::product`] computes: two tiles by two tiles.
 pub(crate) const BLOCK: usize = 32;
+
+/// A row of a tile: pairs of bfloat16 values, the first of a pair in the lower half of its word. A line of the cache, so that
+/// no row lies in two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub [u32; ROWS]);
+
+impl Line {
+    pub const ZERO: Self = Self([0; ROWS]);
+}
 
 /// Whether this processor has the tiles, and the operating system lets this process use them.
 pub(crate) fn available() -> bool {
@@ -98,26 +110,26 @@ impl Tiles {
         })
     }
 
-    /// `out[channel, position] = sum over steps, k of a[step, channel, k] * b[offset(step), position, k]` with 32
-    /// channels, twice 16 positions and 32 values of `k` a step.
+    /// `out[position, channel] = sum over steps, k of a[offset(step) + position, k] * b[step, k, channel]` with twice 16
+    /// positions, 32 channels and 32 values of `k` a step.
     ///
-    /// - `a`: `[step, channel, k]`, bfloat16;
-    /// - `b`: rows of positions, `[k / 2]` of them `row` words apart, each word a pair of bfloat16 (even `k` below); of
-    ///   step `s` the one half starts at the word `offsets[s] + halves[0]`, the other at `offsets[s] + halves[1]`.
+    /// - `a`: the 32 values of a position in a line; of step `s` the one half of positions starts at `offsets[s] + halves[0]`,
+    ///   the other at `offsets[s] + halves[1]`;
+    /// - `b`: `[step, half of the channels, k / 2]`, in a line the pairs (even `k` below) of 16 channels.
     pub fn product(
         &self,
-        a: &[u16],
-        b: &[u32],
-        (row, offsets, halves): (usize, &[usize], [usize; 2]),
-        out: &mut [f32; BLOCK * BLOCK],
+        (a, halves): (&[Line], [usize; 2]),
+        offsets: &[usize],
+        b: &[Line],
+        out: &mut [Lane; BLOCK * 2],
     ) {
         let steps = offsets.len();
-        assert!(steps > 0 && a.len() >= steps * BLOCK * DEPTH);
+        assert!(steps > 0 && b.len() >= steps * BLOCK);
         let furthest = offsets
             .iter()
             .max()
             .map_or(0, |offset| offset + halves[0].max(halves[1]));
-        assert!(furthest + (ROWS - 1) * row + ROWS <= b.len());
+        assert!(furthest + ROWS <= a.len());
         // SAFETY: the assertions above keep every tile that is loaded inside its slice; `out` has room for four tiles. No
         // tile register is in use elsewhere: the compiler has no code that uses them.
         unsafe {
@@ -127,18 +139,19 @@ impl Tiles {
                 "tilezero tmm2",
                 "tilezero tmm3",
                 "2:",
-                "mov {other}, qword ptr [{offset}]",
-                "lea {at}, [{b} + {other} * 4]",
-                "lea {other}, [{c} + {other} * 4]",
-                "tileloadd tmm4, [{a} + {line} * 1]",
-                "tileloadd tmm6, [{at} + {row} * 1]",
-                "tileloadd tmm5, [{a} + {line} * 1 + 1024]",
-                "tileloadd tmm7, [{other} + {row} * 1]",
+                "mov {at}, qword ptr [{offset}]",
+                "shl {at}, 6",
+                "lea {other}, [{second} + {at}]",
+                "add {at}, {first}",
+                "tileloadd tmm4, [{at} + {line} * 1]",
+                "tileloadd tmm6, [{b} + {line} * 1]",
+                "tileloadd tmm7, [{b} + {line} * 1 + 1024]",
+                "tileloadd tmm5, [{other} + {line} * 1]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 2048",
+                "add {b}, 2048",
                 "add {offset}, 8",
                 "dec {steps}",
                 "jnz 2b",
@@ -147,13 +160,12 @@ impl Tiles {
                 "tilestored [{out} + {at} * 1 + 64], tmm1",
                 "tilestored [{out} + {at} * 1 + 2048], tmm2",
                 "tilestored [{out} + {at} * 1 + 2112], tmm3",
-                a = inout(reg) a.as_ptr() => _,
-                b = in(reg) b.as_ptr().add(halves[0]),
-                c = in(reg) b.as_ptr().add(halves[1]),
-                row = in(reg) row * 4,
+                b = inout(reg) b.as_ptr() => _,
+                first = in(reg) a.as_ptr().add(halves[0]),
+                second = in(reg) a.as_ptr().add(halves[1]),
                 offset = inout(reg) offsets.as_ptr() => _,
                 steps = inout(reg) steps => _,
-                line = in(reg) 64usize,
+                line = in(reg) size_of::<Line>(),
                 out = in(reg) out.as_mut_ptr(),
                 at = out(reg) _,
                 other = out(reg) _,

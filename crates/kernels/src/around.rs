@@ -1,6 +1,7 @@
 //! What a convolution does to its values on their way in and out, so that memory is passed over once.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -47,6 +48,19 @@ impl<'a> Around<'a> {
             self.scale.map_or(1.0, |scale| scale[c]),
             self.bias.map_or(0.0, |bias| bias[c]),
             self.offset.map_or(0.0, |offset| offset[n * channels + c]),
+        ]
+    }
+
+    /// [`of_channel`](Self::of_channel) of sixteen channels at most.
+    #[inline(always)]
+    pub fn of_channels<V: Vector>(&self, n: usize, own: Range<usize>, channels: usize) -> [V; 3] {
+        let offsets = n * channels + own.start..n * channels + own.end;
+        [
+            self.scale
+                .map_or(V::splat(1.0), |scale| V::read(&scale[own.clone()])),
+            self.bias.map_or(V::zero(), |bias| V::read(&bias[own])),
+            self.offset
+                .map_or(V::zero(), |offset| V::read(&offset[offsets])),
         ]
     }
 

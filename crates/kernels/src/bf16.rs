@@ -3,10 +3,10 @@
 //! Where the processor has matrix tiles ([`crate::amx`]), 3x3 and 1x1 convolutions run on them; elsewhere images and
 //! weights are rounded to the same values and go the way of f32, so that results differ by the rounding of sums alone.
 //!
-//! The tiles want the depth of a product in pairs beside each other. An image becomes `[channel / 2, position]`, a
-//! word for a pair of channels, with a border of zeros that is as wide as the filter needs. A tap of the filter is then
-//! an offset into the positions, and nothing is copied for it; the positions that lie on the border are computed and
-//! dropped.
+//! An image becomes `[block of 32 channels, position]`, a cache line for the channels of a position, with a border of zeros
+//! that is as wide as the filter needs. A tap of the filter is then an offset into the positions, and nothing is copied for
+//! it; the positions that lie on the border are computed and dropped. The tiles want the weights' depth in pairs beside each
+//! other, and give the result by positions: images are transposed on their way in and out, sixteen by sixteen values.
 
 use std::cell::Cell;
 
@@ -16,9 +16,9 @@ use crate::conv2d::Shape;
 use crate::simd::vectorised;
 #[cfg(target_arch = "x86_64")]
 use crate::{
-    amx::{BLOCK, DEPTH, ROWS, Tiles, available},
+    amx::{BLOCK, DEPTH, Line, ROWS, Tiles, available},
     around::Around,
-    lanes::{Kernel, LANES, Vector, widest},
+    lanes::{Kernel, LANES, Lane, Vector, widest},
     simd::{Instructions, allowed},
 };
 #[cfg(target_arch = "x86_64")]
@@ -94,9 +94,9 @@ pub(crate) fn has_tiles() -> bool {
 /// Weights as the tiles take them.
 #[cfg(target_arch = "x86_64")]
 pub(crate) struct Packed {
-    /// `[block of output channels, step, output channel of the block, input channel of the step]`; a step is a tap and
-    /// 32 input channels.
-    values: Vec<u16>,
+    /// `[block of 32 output channels, step, half of the block, pair of input channels of the step]`, pairs of 16 output
+    /// channels each; a step is a tap and 32 input channels.
+    lines: Vec<Line>,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -105,103 +105,49 @@ impl Packed {
     pub fn of(weight: &[f32], channels_in: usize, channels_out: usize) -> Self {
         let taps = weight.len() / (channels_in * channels_out);
         let depths = channels_in.div_ceil(DEPTH);
-        let mut values = vec![0u16; channels_out.div_ceil(BLOCK) * taps * depths * BLOCK * DEPTH];
+        let mut lines = vec![Line::ZERO; channels_out.div_ceil(BLOCK) * taps * depths * BLOCK];
         for o in 0..channels_out {
             for i in 0..channels_in {
                 for tap in 0..taps {
                     let step = (o / BLOCK * taps + tap) * depths + i / DEPTH;
-                    let place = (step * BLOCK + o % BLOCK) * DEPTH + i % DEPTH;
+                    let half = step * 2 + o % BLOCK / ROWS;
+                    let line = &mut lines[half * ROWS + i % DEPTH / 2];
                     let value = weight[(o * channels_in + i) * taps + tap];
-                    values[place] = rounded_bits(value) as u16;
+                    line.0[o % ROWS] |= rounded_bits(value) << (i % 2 * 16);
                 }
             }
         }
-        Self { values }
+        Self { lines }
     }
 
     /// Memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.values.len() * size_of::<u16>()
+        size_of_val(self.lines.as_slice())
     }
 }
 
 /// Where the positions of an image and its border are.
 #[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
 struct Layout {
-    border: usize,
-    /// Height and width of the image.
-    size: [usize; 2],
     /// Positions from one line of the image to the next.
     line: usize,
-    /// Words from one pair of channels to the next.
-    row: usize,
-    /// Pairs of channels, a multiple of [`ROWS`].
-    pairs: usize,
+    /// Positions of a block of channels.
+    positions: usize,
+    /// Blocks of 32 channels.
+    blocks: usize,
+    /// Where each pixel is.
+    pixels: Vec<usize>,
+    /// Sixteen neighbouring positions each.
+    tiles: Vec<Positions>,
 }
 
+/// Positions that a tile computes.
 #[cfg(target_arch = "x86_64")]
-impl Layout {
-    fn of(shape: &Shape) -> Self {
-        let border = border(shape).expect("only asked for convolutions that `wanted` accepts");
-        let [height, width] = shape.input;
-        let line = width + 2 * border;
-        let positions = (height * line).next_multiple_of(BLOCK);
-        Self {
-            border,
-            size: [height, width],
-            line,
-            row: (positions + 2 * border * (line + 1)).next_multiple_of(ROWS),
-            pairs: shape.channels_in.div_ceil(DEPTH) * ROWS,
-        }
-    }
-
-    /// The start of every step in the words: a tap's offset, and 16 pairs of channels.
-    fn offsets(&self, [kernel_height, kernel_width]: [usize; 2]) -> Vec<usize> {
-        let mut offsets = Vec::new();
-        for y in 0..kernel_height {
-            for x in 0..kernel_width {
-                let tap = y * self.line + x;
-                offsets.extend(
-                    (0..self.pairs)
-                        .step_by(ROWS)
-                        .map(|pair| pair * self.row + tap),
-                );
-            }
-        }
-        offsets
-    }
-
-    /// Where tiles of 16 positions start. Where lines are made of whole tiles, none reaches beyond its line; elsewhere
-    /// they run through all positions, over the border.
-    fn tiles(&self) -> Vec<usize> {
-        let [height, width] = self.size;
-        match width.is_multiple_of(ROWS) {
-            true => (0..height)
-                .flat_map(|y| (0..width).step_by(ROWS).map(move |x| (y, x)))
-                .map(|(y, x)| y * self.line + x)
-                .collect(),
-            false => (0..height * self.line).step_by(ROWS).collect(),
-        }
-    }
-
-    /// The pixels of the tile at `start`, as runs.
-    fn runs(&self, start: usize) -> Vec<Run> {
-        let ([height, width], line) = (self.size, self.line);
-        let (mut runs, mut from) = (Vec::new(), 0);
-        while from < ROWS {
-            let (y, x) = ((start + from) / line, (start + from) % line);
-            if x < width && y < height {
-                runs.push(Run {
-                    from,
-                    pixel: y * width + x,
-                    count: (width - x).min(ROWS - from),
-                });
-            }
-            from += (line - x).min(ROWS - from);
-        }
-        runs
-    }
+struct Positions {
+    /// The first one, under the filter's first tap.
+    start: usize,
+    /// Those of them that are pixels.
+    runs: Vec<Run>,
 }
 
 /// Pixels beside each other in a tile and in the image.
@@ -215,16 +161,74 @@ struct Run {
     count: usize,
 }
 
+#[cfg(target_arch = "x86_64")]
+impl Layout {
+    fn of(shape: &Shape) -> Self {
+        let border = border(shape).expect("only asked for convolutions that `wanted` accepts");
+        let [height, width] = shape.input;
+        let line = width + 2 * border;
+        // Where lines are made of whole tiles, none reaches beyond its line; elsewhere they run through all positions, over
+        // the border.
+        let starts: Vec<usize> = match width.is_multiple_of(ROWS) {
+            true => (0..height)
+                .flat_map(|y| (0..width).step_by(ROWS).map(move |x| y * line + x))
+                .collect(),
+            false => (0..height * line).step_by(ROWS).collect(),
+        };
+        let last = starts.last().copied().unwrap_or_default() + ROWS;
+        Self {
+            line,
+            positions: last + 2 * border * (line + 1),
+            blocks: shape.channels_in.div_ceil(DEPTH),
+            pixels: (0..height * width)
+                .map(|pixel| (pixel / width + border) * line + border + pixel % width)
+                .collect(),
+            tiles: starts
+                .into_iter()
+                .map(|start| Positions {
+                    start,
+                    runs: runs(start, [height, width], line),
+                })
+                .collect(),
+        }
+    }
+
+    /// The start of every step: a tap's offset, and a block of channels.
+    fn offsets(&self, [kernel_height, kernel_width]: [usize; 2]) -> Vec<usize> {
+        let mut offsets = Vec::new();
+        for y in 0..kernel_height {
+            for x in 0..kernel_width {
+                let tap = y * self.line + x;
+                offsets.extend((0..self.blocks).map(|block| block * self.positions + tap));
+            }
+        }
+        offsets
+    }
+}
+
+/// The pixels among sixteen positions from `start` on.
+#[cfg(target_arch = "x86_64")]
+fn runs(start: usize, [height, width]: [usize; 2], line: usize) -> Vec<Run> {
+    let (mut runs, mut from) = (Vec::new(), 0);
+    while from < ROWS {
+        let (y, x) = ((start + from) / line, (start + from) % line);
+        if x < width && y < height {
+            runs.push(Run {
+                from,
+                pixel: y * width + x,
+                count: (width - x).min(ROWS - from),
+            });
+        }
+        from += (line - x).min(ROWS - from);
+    }
+    runs
+}
+
 /// `y = conv(x, weight)` on the tiles with what is `around` it, all row-major.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Shape) -> Vec<f32> {
     let layout = Layout::of(shape);
     let offsets = layout.offsets(shape.kernel);
-    let tiles: Vec<(usize, Vec<Run>)> = layout
-        .tiles()
-        .into_iter()
-        .map(|start| (start, layout.runs(start)))
-        .collect();
     let pixels = shape.input[0] * shape.input[1];
     let (channels_in, channels_out) = (shape.channels_in, shape.channels_out);
     let size = channels_out * pixels;
@@ -236,38 +240,33 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Sh
         .for_each_init(
             || {
                 (
-                    vec![0u32; layout.pairs * layout.row],
+                    vec![Line::ZERO; layout.blocks * layout.positions],
                     [vec![0f32; channels_in], vec![0f32; channels_in]],
                 )
             },
-            |(words, [a, b]), (n, (y, x))| {
+            |(lines, [a, b]), (n, (y, x))| {
                 if let Some(before) = around.before {
                     before.affine(n, x, (a, b));
                 }
                 widest(Pack {
                     layout: &layout,
                     image: x,
-                    words,
+                    lines,
                     affine: around.before.map(|_| (a.as_slice(), b.as_slice())),
                 });
                 let tile_registers = Tiles::new().expect("only called where there are tiles");
-                let mut sums = [0f32; BLOCK * BLOCK];
-                for pair in tiles.chunks(2) {
+                let mut sums = [Lane::ZERO; BLOCK * 2];
+                for pair in layout.tiles.chunks(2) {
                     // An odd last tile is computed twice.
                     let halves = [&pair[0], &pair[pair.len() - 1]];
-                    let weights = packed.values.chunks_exact(offsets.len() * BLOCK * DEPTH);
+                    let weights = packed.lines.chunks_exact(offsets.len() * BLOCK);
                     for (block, weights) in weights.enumerate() {
-                        let starts = halves.map(|(start, _)| *start);
-                        tile_registers.product(
-                            weights,
-                            words,
-                            (layout.row, &offsets, starts),
-                            &mut sums,
-                        );
                         let first = block * BLOCK;
+                        let starts = halves.map(|half| half.start);
+                        tile_registers.product((lines, starts), &offsets, weights, &mut sums);
                         widest(Store {
                             sums: &sums,
-                            runs: halves.map(|(_, runs)| runs.as_slice()),
+                            runs: halves.map(|half| half.runs.as_slice()),
                             image: &mut *y,
                             number: n,
                             pixels,
@@ -283,12 +282,16 @@ pub(crate) fn forward(x: &[f32], packed: &Packed, around: Around<'_>, shape: &Sh
     y
 }
 
-/// Writes an image into words whose border stays as it is, as `silu(x * a + b)` where there is an affine map.
+/// Vectors of a plane that are read together.
+#[cfg(target_arch = "x86_64")]
+const RUN: usize = 8;
+
+/// Writes an image into lines whose border stays as it is, as `silu(x * a + b)` where there is an affine map.
 #[cfg(target_arch = "x86_64")]
 struct Pack<'a> {
     layout: &'a Layout,
     image: &'a [f32],
-    words: &'a mut [u32],
+    lines: &'a mut [Line],
     /// `[channel]` each.
     affine: Option<(&'a [f32], &'a [f32])>,
 }
@@ -297,31 +300,40 @@ struct Pack<'a> {
 impl Pack<'_> {
     #[inline(always)]
     fn each<V: Vector>(self, map: impl Fn(usize, V) -> V) {
-        let Layout {
-            border, line, row, ..
-        } = *self.layout;
-        let [height, width] = self.layout.size;
-        let pixels = height * width;
+        let pixels = self.layout.pixels.len();
         let channels = self.image.len() / pixels;
-        for (pair, plane) in self.words.chunks_exact_mut(row).enumerate() {
-            let (c, d) = (2 * pair, 2 * pair + 1);
-            if c >= channels {
-                break;
-            }
-            for y in 0..height {
-                for x in (0..width).step_by(LANES) {
-                    let (at, count) = (y * width + x, (width - x).min(LANES));
-                    let read = |c: usize| V::read(&self.image[c * pixels + at..][..count]);
-                    let low = map(c, read(c));
-                    // A channel that is not there is zero.
-                    let high = if d < channels {
-                        map(d, read(d))
-                    } else {
-                        V::zero()
-                    };
-                    let to = &mut plane[(y + border) * line + border + x..][..count];
-                    // SAFETY: the slice has `count` words, sixteen at most.
-                    unsafe { V::write_bf16(low, high, to.as_mut_ptr(), count) }
+        let blocks = self.lines.chunks_exact_mut(self.layout.positions);
+        for (block, lines) in blocks.enumerate() {
+            let first = block * DEPTH;
+            let planes = &self.image[first * pixels..channels.min(first + DEPTH) * pixels];
+            // Planes may lie a multiple of 4 KiB apart, where sixteen of them push each other out of the first-level cache: a
+            // few neighbouring vectors of one are read at once.
+            let mut words = [[Lane::ZERO; LANES]; RUN];
+            for (part, places) in self.layout.pixels.chunks(RUN * LANES).enumerate() {
+                let from = part * RUN * LANES;
+                for (pair, planes) in planes.chunks(2 * pixels).enumerate() {
+                    let (low, high) = planes.split_at(pixels);
+                    for (i, at) in (from..from + places.len()).step_by(LANES).enumerate() {
+                        let at = at..(at + LANES).min(from + places.len());
+                        let low = map(first + 2 * pair, V::read(&low[at.clone()]));
+                        // A channel that is not there is zero.
+                        let high = match high.get(at) {
+                            Some(high) => map(first + 2 * pair + 1, V::read(high)),
+                            None => V::zero(),
+                        };
+                        V::pairs_of_bf16(low, high).store(&mut words[i][pair]);
+                    }
+                }
+                for (words, places) in words.iter().zip(places.chunks(LANES)) {
+                    let mut rows = [V::zero(); LANES];
+                    for (row, words) in rows.iter_mut().zip(words) {
+                        *row = V::load(words);
+                    }
+                    for (row, place) in V::transpose(rows).into_iter().zip(places) {
+                        let line = &mut lines[*place];
+                        // SAFETY: a line is sixteen words.
+                        unsafe { row.write(line.0.as_mut_ptr().cast(), LANES) }
+                    }
                 }
             }
         }
@@ -348,7 +360,8 @@ impl Kernel for Pack<'_> {
 /// Writes the sums of a block of channels and two tiles to their pixels.
 #[cfg(target_arch = "x86_64")]
 struct Store<'a> {
-    sums: &'a [f32; BLOCK * BLOCK],
+    /// `[position, half of the channels]`.
+    sums: &'a [Lane; BLOCK * 2],
     runs: [&'a [Run]; 2],
     /// The result of image `number`.
     image: &'a mut [MaybeUninit<f32>],
@@ -363,20 +376,34 @@ impl Kernel for Store<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let (around, all) = (self.around, self.image.len() / self.pixels);
-        for (row, channel) in self.channels.enumerate() {
-            let [scale, bias, offset] = around.of_channel(self.number, channel, all);
-            let parameters = [V::splat(scale), V::splat(bias), V::splat(offset)];
+        for (channels, first) in self.channels.clone().step_by(ROWS).enumerate() {
+            let count = (self.channels.end - first).min(ROWS);
+            let parameters = around.of_channels::<V>(self.number, first..first + count, all);
             for (half, runs) in self.runs.into_iter().enumerate() {
-                for run in runs {
-                    let at = channel * self.pixels + run.pixel;
-                    let sums = &self.sums[row * BLOCK + half * ROWS + run.from..][..run.count];
-                    let residual =
-                        around.residual_at(self.number * self.image.len() + at, run.count);
-                    let values = around.affine(V::read(sums), parameters);
-                    let values = around.add_residual(values, residual);
-                    let to = &mut self.image[at..][..run.count];
-                    // SAFETY: the slice has `count` values, sixteen at most.
-                    unsafe { values.write(to.as_mut_ptr().cast(), run.count) }
+                let mut rows = [V::zero(); ROWS];
+                for (position, row) in rows.iter_mut().enumerate() {
+                    let sums = &self.sums[(half * ROWS + position) * 2 + channels];
+                    *row = around.affine(V::load(sums), parameters);
+                }
+                for (channel, row) in V::transpose(rows).into_iter().enumerate().take(count) {
+                    let plane = (first + channel) * self.pixels;
+                    for run in runs {
+                        let at = plane + run.pixel;
+                        let residual =
+                            around.residual_at(self.number * self.image.len() + at, run.count);
+                        let values = match run.count {
+                            LANES => row,
+                            count => {
+                                let mut lane = Lane::ZERO;
+                                row.store(&mut lane);
+                                V::read(&lane.0[run.from..][..count])
+                            }
+                        };
+                        let values = around.add_residual(values, residual);
+                        let to = &mut self.image[at..][..run.count];
+                        // SAFETY: the slice has `count` values, sixteen at most.
+                        unsafe { values.write(to.as_mut_ptr().cast(), run.count) }
+                    }
                 }
             }
         }

@@ -107,17 +107,15 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
-    unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize) {
-        // SAFETY: the caller's promise; the mask keeps to `count`.
-        unsafe {
+    fn pairs_of_bf16(low: Self, high: Self) -> Self {
+        // SAFETY: see `Wide`.
+        Self(unsafe {
             let low = _mm512_srli_epi32::<16>(low.rounded_bits());
-            let high = _mm512_and_si512(high.rounded_bits(), _mm512_set1_epi32(!0xffff));
-            let words = _mm512_or_si512(low, high);
-            match count {
-                LANES => _mm512_storeu_si512(to.cast(), words),
-                _ => _mm512_mask_storeu_epi32(to.cast(), first(count), words),
-            }
-        }
+            let upper = _mm512_set1_epi32(!0xffff);
+            // low | (high & upper)
+            let words = _mm512_ternarylogic_epi32::<0xf8>(low, high.rounded_bits(), upper);
+            _mm512_castsi512_ps(words)
+        })
     }
 
     /// By four rounds of interleaving rows `i` and `i + 8`.

@@ -51,11 +51,8 @@ pub(crate) trait Vector:
     /// `count` is sixteen at most, and so many values may be written there.
     unsafe fn write(self, to: *mut f32, count: usize);
 
-    /// Writes the first `count` words, each the nearest bfloat16 of `low` and, above it, that of `high`.
-    ///
-    /// # Safety
-    /// As for [`write`](Self::write).
-    unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize);
+    /// Words, as bits, each the nearest bfloat16 of `low` and, above it, that of `high`.
+    fn pairs_of_bf16(low: Self, high: Self) -> Self;
 
     /// Turns sixteen rows of sixteen values into sixteen columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
@@ -166,12 +163,10 @@ impl Vector for Lane {
     }
 
     #[inline(always)]
-    unsafe fn write_bf16(low: Self, high: Self, to: *mut u32, count: usize) {
-        for (l, (low, high)) in low.0.into_iter().zip(high.0).enumerate().take(count) {
-            let word = rounded_bits(low) | rounded_bits(high) << 16;
-            // SAFETY: the caller's promise.
-            unsafe { to.add(l).write(word) }
-        }
+    fn pairs_of_bf16(low: Self, high: Self) -> Self {
+        low.zip(high, |low, high| {
+            f32::from_bits(rounded_bits(low) | rounded_bits(high) << 16)
+        })
     }
 
     /// By four rounds of interleaving rows `i` and `i + 8`.
