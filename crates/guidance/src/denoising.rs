@@ -111,7 +111,7 @@ impl DenoisingConfig {
             return Err(Error::Setting {
                 setting: "rounds",
                 value: format!("{rounds:?}"),
-                reason: format!("of {}, at least one is wanted", self.rounds),
+                reason: format!("some of 0..{} are asked for, at least one", self.rounds),
             });
         }
         let [batch, channels, height, width] = image.dims();

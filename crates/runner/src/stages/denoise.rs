@@ -37,19 +37,15 @@ struct DependsOn<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<Compute>,
     denoising: DenoisingConfig,
-    #[serde(skip_serializing_if = "is_zero")]
-    first: usize,
+    /// Where it is not the run's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<usize>,
     seed: u64,
     images: &'a Key,
     /// What is noised in their place, by a latent diffusion network.
     #[serde(skip_serializing_if = "Option::is_none")]
     encoded: Option<&'a Key>,
     predicted: &'a [usize],
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(first: &usize) -> bool {
-    *first == 0
 }
 
 /// The rounds that are stored together.
@@ -87,7 +83,7 @@ pub fn denoise_key(
             schedule: &diffusion.schedule_config,
             compute: diffusion.compute_key(),
             denoising,
-            first: rounds.start,
+            first: (rounds.start > 0).then_some(rounds.start),
             seed,
             images: unit.key()?,
             encoded,
