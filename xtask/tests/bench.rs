@@ -41,6 +41,8 @@ fn a_run_writes_everything_and_a_second_one_computes_nothing() {
         "diffguard-oracle",
         "denoising-pairs",
         "denoising-pairs@3",
+        "denoising-pairs/level-2",
+        "denoising",
         "diffguard+ebo",
         "diffguard+ebo-envelope",
     ] {
@@ -75,6 +77,7 @@ fn a_run_writes_everything_and_a_second_one_computes_nothing() {
     assert_eq!(evaluations("denoising-pairs@3"), 6.0);
     let table = fs::read_to_string(clone.path("out/table.md")).unwrap();
     assert!(table.contains("`denoising-pairs`: the image is noised in 4 rounds"));
+    assert!(table.contains("| denoising |") && !table.contains("| denoising-pairs/level"));
 }
 
 #[test]
@@ -442,6 +445,11 @@ fn misspelt_names_and_keys_are_answered_with_the_nearest() {
             "after = [3]",
             "after = [4]",
             ["denoise `pairs`: `after` = 4", "1 to 3"],
+        ),
+        (
+            "levels = 2",
+            "levels = 5",
+            ["denoise `pairs`: `levels` = 5", "1 to 4"],
         ),
     ] {
         let path = clone.path("experiments/small.toml");

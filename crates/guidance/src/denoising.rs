@@ -6,6 +6,10 @@
 //! `argmin e`, with the same noise under every label (Li et al. 2023, "Your Diffusion Model is Secretly a Zero-Shot
 //! Classifier"; Clark and Jaini 2023). Here the classifier under protection has answered, and the errors say whether its
 //! answer fits: a semantic mismatch without a synthesis. Not in the DiffGuard paper.
+//!
+//! The errors tell how hard the image is at each level of noise, too (the levels of Graham et al. 2023, "Denoising Diffusion
+//! Models for Out-of-Distribution Detection", without their reconstructions). That tells little alone, and what the score is
+//! to be measured by.
 
 use std::ops::Range;
 
@@ -84,6 +88,29 @@ impl DenoisingConfig {
     fn step(&self, round: usize) -> usize {
         let share = ((round as f64 + 0.5) / GOLDEN_RATIO).fract();
         self.from + (share * (self.to - self.from + 1) as f64) as usize
+    }
+
+    /// How hard images are at levels of noise: the log of the mean error in a group of rounds, under whatever labels. `levels`
+    /// groups as alike in size as can be, from the least noise to the most; `[level][image]`.
+    ///
+    /// `errors`: `[image, round, place]` of all rounds, row-major ([`Denoised::errors`]).
+    pub fn hardness(&self, errors: &[f32], places: usize, levels: usize) -> Vec<Vec<f64>> {
+        let mut by_noise: Vec<usize> = (0..self.rounds).collect();
+        by_noise.sort_by_key(|round| self.step(*round));
+        let bound = |level: usize| level * self.rounds / levels;
+        let level = |level: usize| {
+            let rounds = &by_noise[bound(level)..bound(level + 1)];
+            let hardness = |image: &[f32]| {
+                let errors = rounds
+                    .iter()
+                    .flat_map(|round| &image[round * places..][..places]);
+                let sum: f64 = errors.map(|error| f64::from(*error)).sum();
+                let mean = sum / (rounds.len() * places) as f64;
+                mean.max(f64::MIN_POSITIVE).ln()
+            };
+            errors.chunks(self.rounds * places).map(hardness).collect()
+        };
+        (0..levels).map(level).collect()
     }
 
     /// The errors of a batch in `rounds`, all of which are `0..self.rounds`; those of a longer run do not depend on where it

@@ -141,6 +141,19 @@ fn the_score_is_the_others_mean_less_the_own_by_the_root_of_all() {
 }
 
 #[test]
+fn hardness_is_the_log_of_the_mean_error_from_the_least_noise_to_the_most() {
+    // Two labels. The steps rise from the first round to the third to the second.
+    let made = [1.0, 3.0, 40.0, 60.0, 5.0, 7.0, 0.0, 0.0, 9.0, 9.0, 2.0, 4.0];
+    let logs = |means: &[f64]| means.iter().map(|mean| mean.ln()).collect::<Vec<_>>();
+    let hardness = |levels| config().hardness(&made, 2, levels);
+    let nothing = f64::MIN_POSITIVE;
+    let each = [[2.0, nothing], [6.0, 3.0], [50.0, 9.0]];
+    assert_eq!(hardness(3), each.map(|means| logs(&means)));
+    assert_eq!(hardness(2), [logs(&[2.0, nothing]), logs(&[28.0, 6.0])]);
+    assert_eq!(hardness(1), [logs(&[116.0 / 6.0, 4.0])]);
+}
+
+#[test]
 fn others_are_asked_in_turn() {
     let image = uniform([2, 1, 4, 4], 5);
     let run = |others| {

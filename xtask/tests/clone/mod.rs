@@ -33,6 +33,7 @@ similarity = ["l1", "ssim", "features-l2"]
 name = "pairs"
 noise = { from = 100, to = 600, rounds = 4, others = 1 }
 after = [3]
+levels = 2
 
 [headline]
 tandems = [["l1", "ssim"]]
@@ -49,6 +50,11 @@ parameters = { k = 5 }
 name = "diffguard+ebo"
 of = ["ebo", "diffguard"]
 rule = "cascade"
+
+[[combine]]
+name = "denoising"
+of = ["denoising-pairs", "denoising-pairs/level-1", "denoising-pairs/level-2"]
+rule = "logistic"
 "#;
 
 /// A repository of its own: the real assets, one experiment, and an output directory.

@@ -276,6 +276,11 @@ pub(super) fn denoise_units(
                 let scores = denoising_scores(&made.errors.values, [rounds, places], after);
                 columns.push((column, scores));
             }
+            let levels = denoising.levels.unwrap_or(0);
+            let hardness = denoising
+                .noise
+                .hardness(&made.errors.values, places, levels);
+            columns.extend(denoising.level_columns().zip(hardness));
             done.denoised.insert(denoising.name.clone(), made.spent);
         }
         Ok(columns)

@@ -115,6 +115,11 @@ impl Experiment {
                     all.saturating_sub(1)
                 ));
             }
+            if let Some(levels) = denoising.levels.filter(|it| !(1..=all).contains(it)) {
+                return Err(format!(
+                    "denoise `{name}`: `levels` = {levels}, which is not 1 to {all}, its rounds"
+                ));
+            }
         }
         Ok(())
     }

@@ -148,12 +148,22 @@ pub struct Denoising {
     /// After how many rounds there are scores too: rows `denoising-NAME@ROUNDS`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<usize>,
+    /// At how many levels of noise there are columns of how hard the image is: `denoising-NAME/level-1` with the least noise,
+    /// and so on. They are parts of fusions, and no rows of the tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levels: Option<usize>,
 }
 
 impl Denoising {
     /// The name of its score column.
     pub fn column(&self) -> String {
         format!("denoising-{}", self.name)
+    }
+
+    /// The names of its columns of how hard the image is.
+    pub fn level_columns(&self) -> impl Iterator<Item = String> {
+        let levels = 1..=self.levels.unwrap_or(0);
+        levels.map(|level| format!("{}/level-{level}", self.column()))
     }
 
     /// Its score columns, and after how many rounds each.
@@ -382,6 +392,7 @@ impl Experiment {
         }
         let denoised = self.denoisings.iter().flat_map(Denoising::columns);
         rows.extend(denoised.map(|(column, _)| column));
+        rows.extend(self.denoisings.iter().flat_map(Denoising::level_columns));
         if let Some(headline) = &self.headline {
             rows.push("diffguard".into());
             rows.extend(headline.fast.then(|| "diffguard-fast".into()));

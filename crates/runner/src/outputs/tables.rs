@@ -225,9 +225,14 @@ fn denoisings(denoisings: &[Denoising]) -> String {
             Some(1) => "another label".to_owned(),
             Some(others) => format!("{others} other labels"),
         };
+        let levels = denoising.levels.map_or_else(String::new, |levels| {
+            format!(
+                " `/level-1` to `/level-{levels}` in fusions: the log of the mean error, from the least noise to the most."
+            )
+        });
         format!(
             "\n`{}`: the image is noised in {} rounds, as at training steps from {} to {}; how much larger the error of predicting \
-             the noise is under {others} than under the predicted one. `@n`: after n rounds.\n",
+             the noise is under {others} than under the predicted one. `@n`: after n rounds.{levels}\n",
             denoising.column(),
             noise.rounds,
             noise.from,
