@@ -4,8 +4,8 @@ mod clone;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use clone::{Clone, EXPERIMENT, assert_fails, results, stderr, stored};
@@ -320,6 +320,49 @@ fn fusions_of_stored_scores_are_those_of_a_run() {
         &bench("energy", "energy"),
         &["`ebo` has the score", "no probability"],
     );
+}
+
+#[test]
+fn rows_are_compared_whether_or_not_their_images_are_at_hand() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("out").status.success());
+    let compare = |more: &[&str]| {
+        clone.run(&[&["compare", "ebo", "denoising-pairs", "--run", "out"], more].concat())
+    };
+    let shown = compare(&["--set", "shirt", "--out", "shown"]);
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    assert!(clone.path("shown/disagreements.png").is_file());
+    let numbers = compare(&["--set", "shirt", "--out", "none", "--samples", "0"]);
+    let difference = |output: &Output| {
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .next()
+            .map(str::to_owned)
+    };
+    assert_eq!(difference(&numbers), difference(&shown));
+    assert!(!clone.path("none").exists());
+    assert_fails(&compare(&["--set", "shrt"]), &["`shirt`"]);
+    let alike = ["compare", "ebo", "ebo", "--run", "out", "--set", "shirt"];
+    assert!(stderr(&clone.run(&alike)).contains("rank every sample alike"));
+
+    // A run whose images are not here.
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let published = repository.join("results/cifar10-denoise");
+    let (published, here) = (published.to_str().unwrap(), clone.path("."));
+    let output = clone
+        .command(&["compare", "msp", "ebo", "--set", "tin", "--run", published])
+        .env("DIFFGUARD_DATA", &here)
+        .env("DIFFGUARD_CACHE", &here)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(difference(&output).unwrap().contains("msp minus ebo"));
+    assert!(
+        stderr(&output).contains("no pictures: "),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).contains("cargo xtask fetch"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Compare {
     /// The run: its name in results/, or its folder
     #[arg(long, value_name = "RUN", default_value = "quick")]
     run: String,
-    /// Samples shown of each kind of disagreement
+    /// Samples shown of each kind of disagreement; 0 for no pictures
     #[arg(long, value_name = "N", default_value_t = 6)]
     samples: usize,
     /// Output directory [default: runs/compare-FIRST-SECOND-SET]
@@ -57,6 +57,20 @@ impl Compare {
             100.0 * test.interval.1,
             p_value(test.p_value)
         );
+        if self.samples == 0 {
+            return Ok(());
+        }
+        match self.pictures(&run, &root) {
+            // The numbers stand without them.
+            Err(Error::Data(error @ diffguard_datasets::Error::Missing { .. })) => {
+                eprintln!("no pictures: {error}");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn pictures(&self, run: &StoredRun, root: &Root) -> Result<()> {
         let all = disagreements(
             &run.scores,
             &self.first,
@@ -64,7 +78,11 @@ impl Compare {
             &self.set,
             self.samples,
         )?;
-        let grid = self.grid(&run, &all, &root)?;
+        if all.is_empty() {
+            eprintln!("no pictures: the rows rank every sample alike");
+            return Ok(());
+        }
+        let grid = self.grid(run, &all, root)?;
         let name = format!("compare-{}-{}-{}", self.first, self.second, self.set);
         let out = self
             .out
@@ -150,12 +168,15 @@ impl Compare {
             .ood_test
             .iter()
             .find(|ood| ood.set.name() == self.set);
-        let ood = ood.ok_or_else(|| {
-            Error::Setting(format!(
-                "the images of `{}` are not at hand; name the folder that has them with --data or DIFFGUARD_DATA",
-                self.set
-            ))
-        })?;
+        let Some(ood) = ood else {
+            let mut left_out = opened.left_out.iter();
+            if let Some(left_out) = left_out.find(|it| it.name == self.set) {
+                shelf.find(&left_out.dataset)?;
+            }
+            let (benchmark, set) = (&run.experiment.benchmark, &self.set);
+            let what = format!("the benchmark `{benchmark}` has no set `{set}` any more");
+            return Err(Error::Setting(what));
+        };
         Ok((
             [opened.id_test.load()?, ood.set.load()?],
             opened.class_names,
