@@ -1,6 +1,6 @@
 //! Scores of somebody else's method: read, and checked against a split sample by sample.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use polars::prelude::{DataType, ParquetReader, SerReader};
@@ -147,7 +147,7 @@ pub fn checked(
         .enumerate()
         .map(|(place, sample)| (key(sample), place))
         .collect();
-    let others: std::collections::HashSet<(String, String)> = others.iter().map(key).collect();
+    let others: HashSet<(String, String)> = others.iter().map(key).collect();
     let mut values: Vec<Option<f64>> = vec![None; samples.len()];
     let mut faults: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in rows {
@@ -214,12 +214,30 @@ pub fn checked(
     ))
 }
 
-/// The stored test scores of the run `run` with the foreign column beside them, under `name`.
+/// The stored test scores of the run `run` with the foreign column beside them, under `name`; and the out-of-distribution
+/// sets that the file has no row of, which are left out.
 ///
 /// # Errors
-/// As [`checked`]; when a row is called `name` already.
-pub fn beside(path: &Path, rows: &[Row], name: &str, run: &str, stored: &Scores) -> Result<Scores> {
-    let mut scores = stored.only(Split::is_test)?;
+/// As [`checked`], of the other sets, or of all where every one would be left out; when a row is called `name` already.
+pub fn beside(
+    path: &Path,
+    rows: &[Row],
+    name: &str,
+    run: &str,
+    stored: &Scores,
+) -> Result<(Scores, Vec<String>)> {
+    let given: HashSet<&str> = rows.iter().map(|row| row.set.as_str()).collect();
+    let sets = Split::OOD_TEST.map(|split| stored.sets(split)).concat();
+    let (kept, mut left_out): (Vec<String>, Vec<String>) = sets
+        .into_iter()
+        .partition(|set| given.contains(set.as_str()));
+    if kept.is_empty() {
+        left_out.clear();
+    }
+    let mut scores = stored.only(|sample| {
+        let left_out = || left_out.contains(&sample.set);
+        sample.split.is_test() && (sample.split == Split::IdTest || !left_out())
+    })?;
     let others: Vec<Sample> = stored
         .samples
         .iter()
@@ -228,7 +246,7 @@ pub fn beside(path: &Path, rows: &[Row], name: &str, run: &str, stored: &Scores)
         .collect();
     let values = checked(path, rows, run, &scores.samples, &others)?;
     scores.push(name, values)?;
-    Ok(scores)
+    Ok((scores, left_out))
 }
 
 #[cfg(test)]
@@ -257,7 +275,7 @@ mod tests {
         scores
     }
 
-    fn run(text: &str) -> std::result::Result<Scores, String> {
+    fn run(text: &str) -> std::result::Result<(Scores, Vec<String>), String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("theirs.csv");
         std::fs::write(&path, text).unwrap();
@@ -267,12 +285,33 @@ mod tests {
 
     #[test]
     fn a_right_file_in_any_order_stands_beside_ours() {
-        let scores = run(
+        let (scores, left_out) = run(
             "score,set,sample,label\n1.5,far,n0,-1\n2,near,n0,-1\n3,test,t0,1\n4,test,t1,0\n9,val,v0,0\n",
         )
         .unwrap();
         assert_eq!(scores.column("theirs").unwrap(), [3.0, 4.0, 2.0, 1.5]);
         assert_eq!(scores.column("msp").unwrap(), [0.9, 0.8, 0.3, 0.2]);
+        assert!(left_out.is_empty());
+    }
+
+    #[test]
+    fn a_set_without_a_row_is_left_out_and_one_with_some_is_not() {
+        let (scores, left_out) =
+            run("sample,set,score\nt0,test,3\nt1,test,4\nn0,near,2\nv0,val,1\n").unwrap();
+        assert_eq!(scores.column("theirs").unwrap(), [3.0, 4.0, 2.0]);
+        assert_eq!(scores.column("msp").unwrap(), [0.9, 0.8, 0.3]);
+        assert_eq!(left_out, ["far"]);
+        // Neither the in-distribution set nor all others.
+        let error = run("sample,set,score\nn0,near,2\n").unwrap_err();
+        assert!(
+            error.contains("2 missing: t0 of test, t1 of test"),
+            "{error}"
+        );
+        let error = run("sample,set,score\nt0,test,3\nt1,test,4\n").unwrap_err();
+        assert!(
+            error.contains("2 missing: n0 of near, n0 of far"),
+            "{error}"
+        );
     }
 
     #[test]

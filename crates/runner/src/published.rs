@@ -91,7 +91,7 @@ impl Published {
             }
         }
         let scores = Scores::read(&folder.join("scores.parquet"))?;
-        let validation = scores.only(|split| matches!(split, Split::IdVal | Split::OodVal))?;
+        let validation = scores.only(|it| matches!(it.split, Split::IdVal | Split::OodVal))?;
         Ok(Self {
             experiment,
             chosen,

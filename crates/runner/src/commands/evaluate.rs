@@ -15,7 +15,7 @@ use crate::{Error, Result, Root, differences, evaluate};
 pub struct Evaluate {
     /// CSV (with a header) or Parquet file with the columns sample, set, label and score; a higher score means more
     /// in-distribution. The names are those of the benchmark (the columns `sample` and `set` of a run's
-    /// scores.parquet); label may be left out
+    /// scores.parquet); label may be left out, and so may whole out-of-distribution sets
     file: PathBuf,
     /// The benchmark that the scores are of; the largest stored run over it stands beside them
     #[arg(long, value_name = "NAME", default_value = "quick")]
@@ -49,7 +49,9 @@ impl Evaluate {
                 })?,
         };
         let rows = foreign::read(&self.file)?;
-        let scores = foreign::beside(&self.file, &rows, &name, &run.name, &run.scores)?;
+        let (mut scores, left_out) =
+            foreign::beside(&self.file, &rows, &name, &run.name, &run.scores)?;
+        scores.retain(|column| column == name || run.experiment.in_tables(column));
         let (replicates, seed) = (run.experiment.bootstrap, run.experiment.seed);
         let metrics = evaluate::metrics(&run.name, &scores, replicates, seed)?;
         let ours: Vec<&str> = scores.methods().filter(|method| *method != name).collect();
@@ -69,9 +71,13 @@ impl Evaluate {
         let out = self
             .out
             .unwrap_or_else(|| root.runs().join(format!("evaluate-{name}")));
+        let left_out = match left_out.as_slice() {
+            [] => String::new(),
+            sets => format!("\nLeft out, without a score: {}.\n", sets.join(", ")),
+        };
         let markdown = format!(
             "# {name} beside `{}`\n\nAUROC / FPR@95 in percent (in-distribution is the positive class); `metrics.csv` has \
-             all metrics with 95 % intervals.\n\n{}\n## Differences\n\n{}",
+             all metrics with 95 % intervals.\n\n{}{left_out}\n## Differences\n\n{}",
             run.name,
             table.to_markdown(),
             differences::markdown(&paired, &name)
@@ -79,7 +85,7 @@ impl Evaluate {
         csv::write(out.join("metrics.csv"), &metrics)?;
         write_atomic(out.join("table.md"), markdown)?;
         println!("{}", table.to_terminal(TerminalOptions::default()));
-        println!("{} samples checked", scores.samples.len());
+        println!("{left_out}{} samples checked", scores.samples.len());
         println!(
             "\nwritten:\n  {0}/table.md\n  {0}/metrics.csv",
             out.display()

@@ -400,6 +400,12 @@ impl Experiment {
         }
         rows
     }
+
+    /// Whether a column of scores is a row of tables: all are but those of how hard an image is.
+    pub fn in_tables(&self, column: &str) -> bool {
+        let mut parts = self.denoisings.iter().flat_map(Denoising::level_columns);
+        !parts.any(|part| part == column)
+    }
 }
 
 impl Guard {

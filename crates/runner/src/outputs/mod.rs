@@ -18,7 +18,6 @@ pub use self::grid::grid;
 pub(crate) use self::grid::{factor, tile};
 pub(crate) use self::tables::main_groups;
 use crate::experiment::Experiment;
-use crate::parts::Split;
 use crate::record::Record;
 use crate::scores::{Scores, compact};
 use crate::synthetic::WARNING;
@@ -140,7 +139,8 @@ impl Run {
         let cascades = cascade_sensitivity::reports(self)?;
         let mut text = tables::markdown(self, table.as_ref(), &rows, &cascades)?;
         if let Some(row) = &self.record.configuration.against {
-            let test = self.scores.only(Split::is_test)?;
+            let mut test = self.scores.only(|sample| sample.split.is_test())?;
+            test.retain(|column| self.record.configuration.in_tables(column));
             let paired = differences::differences(&test, row)?;
             text += "\n## Differences\n\n";
             text += &differences::markdown(&paired, row);

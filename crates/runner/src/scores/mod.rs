@@ -98,13 +98,13 @@ impl Scores {
         sets
     }
 
-    /// The samples of some splits alone, with all columns.
+    /// Some of the samples alone, with all columns.
     ///
     /// # Errors
     /// Never for scores that were accepted by [`push`](Self::push).
-    pub fn only(&self, of: impl Fn(Split) -> bool) -> Result<Self> {
+    pub fn only(&self, of: impl Fn(&Sample) -> bool) -> Result<Self> {
         let kept: Vec<usize> = (0..self.samples.len())
-            .filter(|i| of(self.samples[*i].split))
+            .filter(|i| of(&self.samples[*i]))
             .collect();
         let mut scores = Self::new(kept.iter().map(|i| self.samples[*i].clone()).collect());
         for (name, values) in &self.columns {
