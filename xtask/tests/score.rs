@@ -40,18 +40,26 @@ fn an_image_is_placed_among_validation_images() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_eq!(findings[0]["headline"], findings[1]["headline"]);
+    assert_eq!(findings[0]["judge"], findings[1]["judge"]);
     for finding in &findings {
         let number = |value: &Value| value.as_f64().unwrap();
         assert!((0.0..=1.0).contains(&number(&finding["confidence"])));
-        // Fourteen of the guard, and denoising under labels.
-        let placed = finding["similarities"].as_array().unwrap();
-        assert_eq!(placed.len(), 15);
-        assert!(placed.iter().any(|it| it["name"] == "denoising-pairs"));
-        for placed in finding["similarities"].as_array().unwrap() {
+        let rows = finding["rows"].as_array().unwrap();
+        let named = |name: &str| rows.iter().filter(|row| row["name"] == name).count();
+        for name in [
+            "denoising-pairs",
+            "denoising-pairs@8",
+            "ebo",
+            "denoising+ebo",
+            "diffguard+ebo",
+        ] {
+            assert_eq!(named(name), 1, "{name}");
+        }
+        assert_eq!(named("diffguard") + named("deep_ensemble"), 0);
+        for placed in rows {
             assert!((0.0..=100.0).contains(&number(&placed["percentile"])));
         }
-        let below = number(&finding["headline"]["score"]) < number(&finding["threshold"]);
+        let below = number(&finding["judge"]["score"]) < number(&finding["threshold"]);
         assert_eq!(finding["out_of_distribution"], below);
         // The verdict and the exit status are one.
         assert_eq!(output.status.code(), Some(i32::from(below)));
@@ -60,7 +68,28 @@ fn an_image_is_placed_among_validation_images() {
 }
 
 #[test]
+fn any_row_that_is_at_hand_judges() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, out) = (picture(), folder.path().join("row.png"));
+    for row in ["ebo", "denoising+ebo"] {
+        let output = score(&[
+            &image,
+            "--by",
+            row,
+            "--json",
+            "--out",
+            out.to_str().unwrap(),
+        ]);
+        let finding = &findings(&output)[0];
+        assert_eq!(finding["judge"]["name"], row);
+        let rows = finding["rows"].as_array().unwrap();
+        assert!(rows.contains(&finding["judge"]));
+    }
+}
+
+#[test]
 fn what_cannot_be_scored_ends_with_two_and_says_why() {
+    let image = picture();
     for (arguments, word) in [
         (vec!["/nowhere/at-all.png"], "at-all.png"),
         (
@@ -68,6 +97,14 @@ fn what_cannot_be_scored_ends_with_two_and_says_why() {
             "Cargo.toml",
         ),
         (vec!["x.png", "--model", "quik"], "did you mean `quick`"),
+        (
+            vec![&image, "--by", "eb"],
+            "`eb`, which does not exist; did you mean `ebo`",
+        ),
+        (
+            vec![&image, "--by", "deep_ensemble"],
+            "judged by `deep_ensemble`",
+        ),
     ] {
         let output = score(&arguments);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

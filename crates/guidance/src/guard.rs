@@ -16,11 +16,10 @@ use diffguard_models::{Classifier, FirstStage, NoisePredictor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cost, DenoisingConfig, Error, Guidance, GuidanceConfig, GuidanceContext, InversionConfig,
-    Known, LabelSource, Look, ScheduleConfig, SimilarityName, Start, SynthesisConfig, Synthesised,
-    Trajectory, View,
+    Cost, Denoised, DenoisingConfig, Error, Guidance, GuidanceConfig, GuidanceContext,
+    InversionConfig, Known, LabelSource, Look, ScheduleConfig, SimilarityName, Start,
+    SynthesisConfig, Synthesised, Trajectory, View,
     augment::Donors,
-    denoising_scores,
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
@@ -118,6 +117,8 @@ pub struct ImageReport {
     pub predicted: usize,
     /// Its softmax probability.
     pub confidence: f64,
+    /// What the classifier says of each class.
+    pub logits: Vec<f32>,
     /// The class that the synthesis followed.
     pub label: usize,
     /// Index of the last move of its inversion.
@@ -291,6 +292,7 @@ impl DiffGuard {
                 ImageReport {
                     predicted: likeliest(logits),
                     confidence: largest_probability(logits),
+                    logits: logits.to_vec(),
                     label: labels[i] as usize,
                     stop: start.1[i],
                     scores: BTreeMap::new(),
@@ -334,7 +336,7 @@ impl DiffGuard {
         })
     }
 
-    /// Scores of images by denoising under labels ([`crate::denoising`]), without a synthesis.
+    /// The errors of images in all rounds of denoising under labels ([`crate::denoising`]), without a synthesis.
     ///
     /// - `predicted`: the class of each that the classifier predicts ([`ImageReport::predicted`]);
     /// - `samples`: an identity of each, from which its noise is drawn.
@@ -345,21 +347,17 @@ impl DiffGuard {
         &self,
         config: &DenoisingConfig,
         images: &Tensor<4>,
-        (predicted, samples): (&[usize], &[u64]),
-    ) -> Result<(Vec<f64>, Cost), Error> {
+        of: (&[usize], &[u64]),
+    ) -> Result<Denoised, Error> {
         let (image, encoding) = match self.first_stage.as_deref() {
             Some(first_stage) => latent::encode(first_stage, images.clone()),
             None => (images.clone(), Cost::default()),
         };
         let schedule = self.settings.schedule.init()?;
-        let of = (predicted, samples);
-        let seed = self.settings.seed;
-        let all = 0..config.rounds;
-        let made = config.errors(all, self.unet.as_ref(), &schedule, &image, of, seed)?;
-        let [_, rounds, places] = made.errors.dims();
-        let errors: Vec<f32> = made.errors.into_data().iter::<f32>().collect();
-        let scores = denoising_scores(&errors, [rounds, places], rounds);
-        Ok((scores, made.cost + encoding))
+        let (all, seed) = (0..config.rounds, self.settings.seed);
+        let mut made = config.errors(all, self.unet.as_ref(), &schedule, &image, of, seed)?;
+        made.cost += encoding;
+        Ok(made)
     }
 
     /// Where the syntheses start, and the inversions' stops.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use crate::baselines::Baseline;
 use crate::bench::Chosen;
 use crate::data::Data;
 use crate::experiment::{Experiment, Guard, base};
@@ -20,6 +21,8 @@ pub(crate) struct Published {
     pub(crate) experiment: Experiment,
     /// The setting that validation elected.
     pub(crate) chosen: Chosen,
+    /// The detectors that watched the classifier, as they were run.
+    pub(crate) baselines: Vec<Baseline>,
     /// The scores of the validation samples.
     pub(crate) validation: Scores,
     /// The networks that it was made with.
@@ -90,11 +93,14 @@ impl Published {
                 ));
             }
         }
+        let watched = |baseline: &Baseline| baseline.classifier == protected.name();
+        let baselines = record.baselines.into_iter().filter(watched).collect();
         let scores = Scores::read(&folder.join("scores.parquet"))?;
         let validation = scores.only(|it| matches!(it.split, Split::IdVal | Split::OodVal))?;
         Ok(Self {
             experiment,
             chosen,
+            baselines,
             validation,
             networks,
         })

@@ -1,5 +1,6 @@
 //! Single images by a finished benchmark: label, distances, their place among validation images, and a verdict.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -7,21 +8,28 @@ use diffguard_datasets::ImageShape;
 use diffguard_datasets::benchmark::{self, Benchmark, OpenBenchmark};
 use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
 use diffguard_guidance::{Cost, DiffGuard, ImageReport, Report, Settings};
+use diffguard_ood::detectors::{self, Detector, FitData, Need, Observations};
 use diffguard_report::pictures::{Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile};
+use ndarray::Array2;
 use serde::Serialize;
 
+use crate::baselines::Baseline;
 use crate::bench::candidate;
 use crate::donors::LoadedDonors;
-use crate::experiment::{Denoising, base};
+use crate::evaluate::fuse;
+use crate::experiment::{Denoising, base, unknown};
 use crate::outputs;
 use crate::parts::{Split, identity};
 use crate::pipeline::array;
 use crate::published::Published;
 use crate::scores::{Sample, Scores};
+use crate::stages::denoising_columns;
 use crate::{Error, Result, Root};
 
 /// The share of in-distribution validation images that are accepted.
 const ACCEPTED: f64 = 0.95;
+/// The row of the elected setting.
+pub const HEADLINE: &str = "diffguard";
 /// Images that are scored together.
 const TOGETHER: usize = 50;
 
@@ -36,11 +44,11 @@ pub struct Finding {
     pub confidence: f64,
     /// Index of the last move of its inversion.
     pub stop: usize,
-    /// Every similarity of the guard; and the run's denoising under labels, where the guard works with the network that it
-    /// asks.
-    pub similarities: Vec<Placed>,
-    /// The one that judges, elected on validation data.
-    pub headline: Placed,
+    /// Every row of the run that the guard, its networks and the image have all for: its similarities; denoising under labels,
+    /// where it works with the network that is asked; detectors that learn nothing; fusions of these.
+    pub rows: Vec<Placed>,
+    /// The one that judges.
+    pub judge: Placed,
     /// The score below which an image is out-of-distribution.
     pub threshold: f64,
     /// Whether it is judged out-of-distribution at a true-positive rate of 95 %.
@@ -70,11 +78,17 @@ pub struct Scored {
     pub cost: Cost,
 }
 
-/// Scores image files by the run in `folder`.
+/// Scores image files by the run in `folder`, and judges them by one of its rows (`diffguard`: the elected one).
 ///
 /// # Errors
-/// When an image cannot be read, or the run cannot be used.
-pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) -> Result<Scored> {
+/// When an image cannot be read, the run cannot be used, or the row cannot be had of single images.
+pub fn score(
+    images: &[PathBuf],
+    folder: &Path,
+    by: &str,
+    root: &Root,
+    device: &Device,
+) -> Result<Scored> {
     let published = Published::read(folder, root, device)?;
     let benchmark = benchmark::load(&published.experiment.benchmark, &root.assets())?;
     let shape = benchmark.id_test.shape;
@@ -91,6 +105,7 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
     let Published {
         experiment,
         chosen,
+        baselines,
         validation,
         mut networks,
     } = published;
@@ -129,8 +144,37 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
             true => (&[], &experiment.denoisings),
             false => (&experiment.denoisings, &[]),
         };
+    let detectors = of_logits(&baselines)?;
+    let mut known: BTreeSet<String> = BTreeSet::from([HEADLINE.to_owned()]);
+    known.extend(
+        columns
+            .iter()
+            .map(|(reference, name)| guard.column(*reference, *name)),
+    );
+    known.extend(
+        denoisings
+            .iter()
+            .flat_map(Denoising::columns)
+            .map(|(column, _)| column),
+    );
+    known.extend(denoisings.iter().flat_map(Denoising::level_columns));
+    known.extend(detectors.iter().map(|(row, _)| row.clone()));
+    let mut fusions = Vec::new();
+    for fusion in &experiment.combinations {
+        if fusion.of.iter().all(|row| known.contains(row)) {
+            known.insert(fusion.name.clone());
+            fusions.push(fusion);
+        }
+    }
+    known.retain(|column| experiment.in_tables(column));
+    if !known.contains(by) {
+        let what = unknown(by, known.iter().map(String::as_str));
+        return Err(Error::Setting(format!(
+            "single images are to be judged by {what}"
+        )));
+    }
     let left_out = others.iter().map(Denoising::column).collect();
-    let mut denoised = vec![Vec::new(); denoisings.len()];
+    let mut denoised: Vec<(String, Vec<f64>)> = Vec::new();
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut rows = Vec::new();
     let mut cost = Cost::default();
@@ -145,10 +189,16 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         rows.extend(tiles(inputs, &report, shape)?);
         cost += report.cost;
         let predicted: Vec<usize> = report.images.iter().map(|image| image.predicted).collect();
-        for (denoising, denoised) in denoisings.iter().zip(&mut denoised) {
-            let (scores, took) = diffguard.denoise(&denoising.noise, &x, (&predicted, &samples))?;
-            denoised.extend(scores);
-            cost += took;
+        for denoising in denoisings {
+            let made = diffguard.denoise(&denoising.noise, &x, (&predicted, &samples))?;
+            let errors = array(made.errors)?;
+            for (column, scores) in denoising_columns(denoising, &errors.values, errors.shape[2]) {
+                match denoised.iter_mut().find(|(known, _)| *known == column) {
+                    Some((_, before)) => before.extend(scores),
+                    None => denoised.push((column, scores)),
+                }
+            }
+            cost += made.cost;
         }
         reports.extend(report.images);
     }
@@ -171,8 +221,18 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
             scores.collect::<Vec<f64>>(),
         )
     });
-    let by_denoising = denoisings.iter().map(Denoising::column).zip(denoised);
-    for (column, scores) in of_guard.chain(by_denoising) {
+    let classes = reports.first().map_or(0, |report| report.logits.len());
+    let logit = |(image, class): (usize, usize)| reports[image].logits[class];
+    let logits = Array2::from_shape_fn((reports.len(), classes), logit);
+    let seen = Observations {
+        logits: logits.view(),
+        ..Observations::default()
+    };
+    let mut by_logits = Vec::new();
+    for (row, detector) in &detectors {
+        by_logits.push((row.clone(), detector.score(&seen)?));
+    }
+    for (column, scores) in of_guard.chain(denoised).chain(by_logits) {
         let known = validation.column(&column).ok_or_else(|| {
             Error::file(
                 &folder.join("scores.parquet"),
@@ -181,8 +241,14 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         })?;
         all.push(column, known.iter().copied().chain(scores).collect())?;
     }
-    let (headline, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
-    let mut accepted = all.of(&values, Split::IdVal, None);
+    let (elected, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
+    all.push(HEADLINE, values)?;
+    for fusion in fusions {
+        all.push(&fusion.name, fuse(fusion, &all)?)?;
+    }
+    all.retain(|column| experiment.in_tables(column));
+    let values = all.column(by).unwrap_or_default();
+    let mut accepted = all.of(values, Split::IdVal, None);
     let threshold = diffguard_ood::quantile(&mut accepted, 1.0 - ACCEPTED)
         .ok_or_else(|| Error::Setting("the run has no validation scores; run it again".into()))?;
     let place = |name: &str, values: &[f64], i: usize| Placed {
@@ -193,22 +259,24 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
             values[validation.samples.len() + i],
         ),
     };
+    let judge = if by == HEADLINE { &elected } else { by };
     let findings: Vec<Finding> = reports
         .iter()
         .enumerate()
         .map(|(i, report)| {
-            let headline = place(&headline, &values, i);
+            let judge = place(judge, values, i);
             Finding {
                 image: images[i].clone(),
                 label: class(&benchmark, report.predicted),
                 confidence: report.confidence,
                 stop: report.stop,
-                similarities: all
+                rows: all
                     .methods()
+                    .filter(|name| *name != HEADLINE)
                     .map(|name| place(name, all.column(name).unwrap_or_default(), i))
                     .collect(),
-                out_of_distribution: headline.score < threshold,
-                headline,
+                out_of_distribution: judge.score < threshold,
+                judge,
                 threshold,
             }
         })
@@ -222,6 +290,19 @@ pub fn score(images: &[PathBuf], folder: &Path, root: &Root, device: &Device) ->
         left_out,
         cost,
     })
+}
+
+/// Detectors that ask for nothing but logits and learn nothing, by their rows.
+fn of_logits(baselines: &[Baseline]) -> Result<Vec<(String, Box<dyn Detector>)>> {
+    let mut found = Vec::new();
+    for baseline in baselines {
+        let entry = detectors::entry(&baseline.detector)?;
+        let mut detector = entry.build(baseline.parameters.clone())?;
+        if entry.needs == [Need::Logits] && detector.fit(&FitData::default()).is_ok() {
+            found.push((baseline.row.clone(), detector));
+        }
+    }
+    Ok(found)
 }
 
 /// An image file as the benchmark's networks expect it: of their size and colours, in [-1, 1].
@@ -319,7 +400,7 @@ fn caption(finding: &Finding) -> Caption {
             format!("{} ({:.0} %)", finding.label, 100.0 * finding.confidence),
             format!(
                 "score {:.3}, percentile {:.0}",
-                finding.headline.score, finding.headline.percentile
+                finding.judge.score, finding.judge.percentile
             ),
             verdict.into(),
         ],
@@ -373,10 +454,14 @@ mod tests {
             picture.save(&path).unwrap();
             paths.push(path);
         }
-        let scored = score(&paths, &folder, &root, &Device::flex()).unwrap();
+        let scored = score(&paths, &folder, HEADLINE, &root, &Device::flex()).unwrap();
         for (finding, row) in scored.findings.iter().zip(&rows) {
-            let denoising = |placed: &&Placed| placed.name.starts_with("denoising-");
-            for placed in finding.similarities.iter().filter(|it| !denoising(it)) {
+            let denoising = |placed: &&Placed| placed.name.starts_with("denoising");
+            let others: Vec<&Placed> = finding.rows.iter().filter(|it| !denoising(it)).collect();
+            for name in ["ebo", "msp", "diffguard+ebo", "diffguard-free/l1"] {
+                assert!(others.iter().any(|placed| placed.name == name), "{name}");
+            }
+            for placed in others {
                 let want = stored.column(&placed.name).unwrap()[*row];
                 let off = (placed.score - want).abs();
                 assert!(
@@ -387,11 +472,11 @@ mod tests {
                 );
             }
             // Its noise is drawn by the file's name.
-            let mut denoised = finding.similarities.iter().filter(denoising);
+            let mut denoised = finding.rows.iter().filter(denoising);
             let denoised = denoised.next().unwrap();
             assert!(denoised.score.is_finite() && (0.0..=100.0).contains(&denoised.percentile));
             let headline = stored.column("diffguard").unwrap()[*row];
-            assert!((finding.headline.score - headline).abs() < 1e-3);
+            assert!((finding.judge.score - headline).abs() < 1e-3);
         }
         assert_eq!(scored.cost.unet_rows, 2 * (15 + 16 * 2 + 16 + 30 * 2));
         let tiles: Vec<&Option<Tile>> = scored.pictures.groups[0].rows[0].tiles.iter().collect();

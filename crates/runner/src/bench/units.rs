@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use diffguard_guidance::{GuidanceConfig, Known, SimilarityName, denoising_scores};
+use diffguard_guidance::{GuidanceConfig, Known, SimilarityName};
 
 use super::comparisons::Comparisons;
 use crate::Result;
@@ -14,7 +14,8 @@ use crate::pipeline::Pipeline;
 use crate::scores::Sample;
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
-    Encoded, Inversion, Observed, Synthesis, denoise, encode, invert, observe, synthesise,
+    Encoded, Inversion, Observed, Synthesis, denoise, denoising_columns, encode, invert, observe,
+    synthesise,
 };
 
 /// A work unit of a part with all that its stages made.
@@ -271,16 +272,12 @@ pub(super) fn denoise_units(
                 (&denoising.noise, experiment.seed),
                 &predicted,
             )?;
-            let [rounds, places] = [made.errors.shape[1], made.errors.shape[2]];
-            for (column, after) in denoising.columns() {
-                let scores = denoising_scores(&made.errors.values, [rounds, places], after);
-                columns.push((column, scores));
-            }
-            let levels = denoising.levels.unwrap_or(0);
-            let hardness = denoising
-                .noise
-                .hardness(&made.errors.values, places, levels);
-            columns.extend(denoising.level_columns().zip(hardness));
+            let errors = &made.errors;
+            columns.extend(denoising_columns(
+                denoising,
+                &errors.values,
+                errors.shape[2],
+            ));
             done.denoised.insert(denoising.name.clone(), made.spent);
         }
         Ok(columns)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::data_folders;
-use crate::score::{Finding, score};
+use crate::score::{Finding, HEADLINE, score};
 use crate::{Error, Result, Root, device};
 
 /// Exit status when an image is judged out-of-distribution.
@@ -20,6 +20,9 @@ pub struct Score {
     /// A finished benchmark (results/NAME), whose elected setting and validation scores judge
     #[arg(long, default_value = "quick", value_name = "NAME")]
     model: String,
+    /// The row of its tables that judges: one of a guard's similarities, a detector, denoising, a fusion
+    #[arg(long, default_value = HEADLINE, value_name = "ROW")]
+    by: String,
     /// The pictures: input, reconstruction, synthesis, difference [default: runs/score/NAME.png]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -39,7 +42,7 @@ impl Score {
         if !folder.is_dir() {
             return Err(unknown(&self.model, &root));
         }
-        let scored = score(&self.images, &folder, &root, &device)?;
+        let scored = score(&self.images, &folder, &self.by, &root, &device)?;
         let out = self.out.unwrap_or_else(|| {
             root.runs()
                 .join("score")
@@ -105,13 +108,8 @@ fn text(finding: &Finding) -> String {
         finding.label,
         100.0 * finding.confidence
     )];
-    let width = finding
-        .similarities
-        .iter()
-        .map(|s| s.name.len())
-        .max()
-        .unwrap_or(0);
-    for placed in &finding.similarities {
+    let width = finding.rows.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    for placed in &finding.rows {
         lines.push(format!(
             "  {:width$}  {:>10.4}  percentile {:>5.1}",
             placed.name, placed.score, placed.percentile
@@ -123,7 +121,7 @@ fn text(finding: &Finding) -> String {
     };
     lines.push(format!(
         "  {verdict}: {} = {:.4} {relation} {:.4}, which 95 % of the validation images reach",
-        finding.headline.name, finding.headline.score, finding.threshold
+        finding.judge.name, finding.judge.score, finding.threshold
     ));
     lines.join("\n")
 }

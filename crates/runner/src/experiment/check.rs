@@ -266,7 +266,7 @@ impl Combination {
 }
 
 /// That there is no `name`, with the nearest one, or all that there are.
-pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match suggest(name, known.clone()) {
         Some(near) => format!("`{name}`, which does not exist; did you mean `{near}`?"),
         None => {

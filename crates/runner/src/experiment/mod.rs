@@ -15,7 +15,7 @@ use diffguard_ood::detectors::{self, Need};
 use diffguard_ood::suggest;
 use serde::{Deserialize, Serialize};
 
-use self::check::unknown;
+pub(crate) use self::check::unknown;
 use crate::sweep::{self, Cell};
 use crate::traces::Trace;
 use crate::{Error, Result, Root, toml_file};

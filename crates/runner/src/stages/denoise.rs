@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use diffguard_guidance::{DenoisingConfig, ScheduleConfig};
+use diffguard_guidance::{DenoisingConfig, ScheduleConfig, denoising_scores};
 use diffguard_models::Compute;
 use serde::Serialize;
 
 use crate::Result;
+use crate::experiment::Denoising;
 use crate::networks::LoadedDiffusion;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
@@ -90,6 +91,24 @@ pub fn denoise_key(
             predicted,
         },
     ))
+}
+
+/// The columns of images from their errors, `[image, round, place]` of all rounds, row-major: the scores, and how hard the images
+/// are.
+pub fn denoising_columns(
+    denoising: &Denoising,
+    errors: &[f32],
+    places: usize,
+) -> Vec<(String, Vec<f64>)> {
+    let noise = &denoising.noise;
+    let scores = |after| denoising_scores(errors, [noise.rounds, places], after);
+    let scored = denoising
+        .columns()
+        .map(|(column, after)| (column, scores(after)));
+    let hardness = noise.hardness(errors, places, denoising.levels.unwrap_or(0));
+    scored
+        .chain(denoising.level_columns().zip(hardness))
+        .collect()
 }
 
 /// Noises a work unit, or what it was encoded to, and denoises it under labels.

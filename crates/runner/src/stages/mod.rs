@@ -13,7 +13,7 @@ mod synthesise;
 mod trace;
 
 pub use compare::{Columns, Compared, STAGE as COMPARE, compare, compare_key};
-pub use denoise::{STAGE as DENOISE, denoise, denoise_key, spans};
+pub use denoise::{STAGE as DENOISE, denoise, denoise_key, denoising_columns, spans};
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
 pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
