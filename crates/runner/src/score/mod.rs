@@ -1,35 +1,31 @@
 //! Single images by a finished benchmark: label, distances, their place among validation images, and a verdict.
 
-use std::collections::BTreeSet;
+mod pictures;
+mod rows;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_datasets::ImageShape;
 use diffguard_datasets::benchmark::{self, Benchmark, OpenBenchmark};
 use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
-use diffguard_guidance::{Cost, DiffGuard, ImageReport, Report, Settings};
-use diffguard_ood::detectors::{self, Detector, FitData, Need, Observations};
-use diffguard_report::pictures::{Caption, DifferenceScale, GridGroup, GridRow, PictureGrid, Tile};
-use ndarray::Array2;
+use diffguard_guidance::{Cost, DiffGuard, Settings};
+use diffguard_report::pictures::PictureGrid;
 use serde::Serialize;
 
-use crate::baselines::Baseline;
-use crate::bench::candidate;
+use self::pictures::{caption, grid, tiles};
+pub use self::rows::HEADLINE;
+use self::rows::{Found, Rows};
 use crate::donors::LoadedDonors;
-use crate::evaluate::fuse;
-use crate::experiment::{Denoising, base, unknown};
-use crate::outputs;
+use crate::experiment::{Experiment, Guard};
+use crate::networks::Networks;
 use crate::parts::{Split, identity};
-use crate::pipeline::array;
 use crate::published::Published;
-use crate::scores::{Sample, Scores};
-use crate::stages::denoising_columns;
+use crate::scores::Sample;
 use crate::{Error, Result, Root};
 
 /// The share of in-distribution validation images that are accepted.
 const ACCEPTED: f64 = 0.95;
-/// The row of the elected setting.
-pub const HEADLINE: &str = "diffguard";
 /// Images that are scored together.
 const TOGETHER: usize = 50;
 
@@ -44,8 +40,7 @@ pub struct Finding {
     pub confidence: f64,
     /// Index of the last move of its inversion.
     pub stop: usize,
-    /// Every row of the run that the guard, its networks and the image have all for: its similarities; denoising under labels,
-    /// where it works with the network that is asked; detectors that learn nothing; fusions of these.
+    /// Every row of the run that the guard, its networks and the image have all for.
     pub rows: Vec<Placed>,
     /// The one that judges.
     pub judge: Placed,
@@ -97,87 +92,18 @@ pub fn score(
         .map(|path| prepared(path, shape))
         .collect::<Result<Vec<_>>>()?;
     let guard = published.guard()?.clone();
-    let columns: Vec<_> = guard
-        .reference
-        .iter()
-        .flat_map(|reference| guard.similarity.iter().map(move |name| (*reference, *name)))
-        .collect();
     let Published {
         experiment,
         chosen,
         baselines,
         validation,
-        mut networks,
+        networks,
     } = published;
-    let diffusion = networks.take_diffusion(&guard.inversion)?;
-    let settings = Settings {
-        schedule: diffusion.schedule_config,
-        inversion: experiment.inversion[&guard.inversion].clone(),
-        guidance: guard.guidance.clone(),
-        synthesis: guard.synthesis.clone(),
-        label: guard.label,
-        reference: guard.reference.clone(),
-        similarity: guard.similarity.clone(),
-        seed: experiment.seed,
-    };
-    let classifier = networks.classifiers.into_iter().next();
-    let classifier =
-        classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
-    let needs_donors = settings.guidance.needs_donors();
-    let mut diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
-    if let Some(first_stage) = diffusion.first_stage {
-        diffguard = diffguard.with_first_stage(first_stage)?;
-    }
-    if needs_donors {
-        let open = OpenBenchmark::from(benchmark.clone());
-        let donors = LoadedDonors::of(&open, experiment.seed, device)?;
-        diffguard = diffguard.with_donors(donors.donors);
-    }
-    let diffguard = match networks.perceptual {
-        Some(perceptual) => diffguard.with_perceptual(perceptual.network),
-        None => diffguard,
-    };
+    let asked = Rows::of(&experiment, &guard, &baselines)?;
+    asked.check(by)?;
+    let diffguard = guarding(&experiment, &guard, networks, &benchmark, device)?;
 
-    // Of the network that the guard works with: another one is not here any more.
-    let (denoisings, others): (&[Denoising], &[Denoising]) =
-        match experiment.diffusion_of.contains_key(base(&guard.inversion)) {
-            true => (&[], &experiment.denoisings),
-            false => (&experiment.denoisings, &[]),
-        };
-    let detectors = of_logits(&baselines)?;
-    let mut known: BTreeSet<String> = BTreeSet::from([HEADLINE.to_owned()]);
-    known.extend(
-        columns
-            .iter()
-            .map(|(reference, name)| guard.column(*reference, *name)),
-    );
-    known.extend(
-        denoisings
-            .iter()
-            .flat_map(Denoising::columns)
-            .map(|(column, _)| column),
-    );
-    known.extend(denoisings.iter().flat_map(Denoising::level_columns));
-    known.extend(detectors.iter().map(|(row, _)| row.clone()));
-    let mut fusions = Vec::new();
-    for fusion in &experiment.combinations {
-        if fusion.of.iter().all(|row| known.contains(row)) {
-            known.insert(fusion.name.clone());
-            fusions.push(fusion);
-        }
-    }
-    known.retain(|column| experiment.in_tables(column));
-    if !known.contains(by) {
-        let what = unknown(by, known.iter().map(String::as_str));
-        return Err(Error::Setting(format!(
-            "single images are to be judged by {what}"
-        )));
-    }
-    let left_out = others.iter().map(Denoising::column).collect();
-    let mut denoised: Vec<(String, Vec<f64>)> = Vec::new();
-    let mut reports: Vec<ImageReport> = Vec::new();
-    let mut rows = Vec::new();
-    let mut cost = Cost::default();
+    let (mut found, mut rows) = (Found::default(), Vec::new());
     for (paths, inputs) in images.chunks(TOGETHER).zip(inputs.chunks(TOGETHER)) {
         let dims = [paths.len(), shape.channels, shape.height, shape.width];
         let x = Tensor::<4>::from_data(TensorData::new(inputs.concat(), dims), device);
@@ -185,79 +111,31 @@ pub fn score(
             .iter()
             .map(|path| identity(&path.to_string_lossy()))
             .collect();
-        let report = diffguard.score_named(&x, &samples)?;
+        let report = asked.ask(&diffguard, &x, &samples, &mut found)?;
         rows.extend(tiles(inputs, &report, shape)?);
-        cost += report.cost;
-        let predicted: Vec<usize> = report.images.iter().map(|image| image.predicted).collect();
-        for denoising in denoisings {
-            let made = diffguard.denoise(&denoising.noise, &x, (&predicted, &samples))?;
-            let errors = array(made.errors)?;
-            for (column, scores) in denoising_columns(denoising, &errors.values, errors.shape[2]) {
-                match denoised.iter_mut().find(|(known, _)| *known == column) {
-                    Some((_, before)) => before.extend(scores),
-                    None => denoised.push((column, scores)),
-                }
-            }
-            cost += made.cost;
-        }
-        reports.extend(report.images);
     }
 
-    // The validation samples with the images behind them: what is fitted on validation is applied to both.
-    let mut samples: Vec<Sample> = validation.samples.clone();
-    samples.extend(images.iter().zip(&reports).map(|(path, report)| Sample {
+    let reports = &found.reports;
+    let samples = images.iter().zip(reports).map(|(path, report)| Sample {
         split: Split::IdTest,
         set: String::new(),
         id: path.display().to_string(),
         label: -1,
         predicted: report.predicted as i64,
-    }));
-    let mut all = Scores::new(samples);
-    let of_guard = columns.iter().map(|(reference, name)| {
-        let scores = reports.iter();
-        let scores = scores.map(|report| report.scores[&(*reference, *name)]);
-        (
-            guard.column(*reference, *name),
-            scores.collect::<Vec<f64>>(),
-        )
     });
-    let classes = reports.first().map_or(0, |report| report.logits.len());
-    let logit = |(image, class): (usize, usize)| reports[image].logits[class];
-    let logits = Array2::from_shape_fn((reports.len(), classes), logit);
-    let seen = Observations {
-        logits: logits.view(),
-        ..Observations::default()
-    };
-    let mut by_logits = Vec::new();
-    for (row, detector) in &detectors {
-        by_logits.push((row.clone(), detector.score(&seen)?));
-    }
-    for (column, scores) in of_guard.chain(denoised).chain(by_logits) {
-        let known = validation.column(&column).ok_or_else(|| {
-            Error::file(
-                &folder.join("scores.parquet"),
-                format!("no column `{column}`; run the benchmark again"),
-            )
-        })?;
-        all.push(column, known.iter().copied().chain(scores).collect())?;
-    }
-    let (elected, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
-    all.push(HEADLINE, values)?;
-    for fusion in fusions {
-        all.push(&fusion.name, fuse(fusion, &all)?)?;
-    }
-    all.retain(|column| experiment.in_tables(column));
+    let run = (&chosen, &validation, folder);
+    let (all, elected) = asked.all(run, samples.collect(), &found)?;
     let values = all.column(by).unwrap_or_default();
     let mut accepted = all.of(values, Split::IdVal, None);
     let threshold = diffguard_ood::quantile(&mut accepted, 1.0 - ACCEPTED)
         .ok_or_else(|| Error::Setting("the run has no validation scores; run it again".into()))?;
-    let place = |name: &str, values: &[f64], i: usize| Placed {
-        name: name.to_owned(),
-        score: values[validation.samples.len() + i],
-        percentile: percentile(
-            &all.of(values, Split::IdVal, None),
-            values[validation.samples.len() + i],
-        ),
+    let place = |name: &str, values: &[f64], i: usize| {
+        let score = values[validation.samples.len() + i];
+        Placed {
+            name: name.to_owned(),
+            score,
+            percentile: percentile(&all.of(values, Split::IdVal, None), score),
+        }
     };
     let judge = if by == HEADLINE { &elected } else { by };
     let findings: Vec<Finding> = reports
@@ -287,22 +165,47 @@ pub fn score(
     Ok(Scored {
         pictures: grid(rows, &experiment.title),
         findings,
-        left_out,
-        cost,
+        cost: found.cost,
+        left_out: asked.left_out,
     })
 }
 
-/// Detectors that ask for nothing but logits and learn nothing, by their rows.
-fn of_logits(baselines: &[Baseline]) -> Result<Vec<(String, Box<dyn Detector>)>> {
-    let mut found = Vec::new();
-    for baseline in baselines {
-        let entry = detectors::entry(&baseline.detector)?;
-        let mut detector = entry.build(baseline.parameters.clone())?;
-        if entry.needs == [Need::Logits] && detector.fit(&FitData::default()).is_ok() {
-            found.push((baseline.row.clone(), detector));
-        }
+/// The guard with its networks.
+fn guarding(
+    experiment: &Experiment,
+    guard: &Guard,
+    mut networks: Networks,
+    benchmark: &Benchmark,
+    device: &Device,
+) -> Result<DiffGuard> {
+    let diffusion = networks.take_diffusion(&guard.inversion)?;
+    let settings = Settings {
+        schedule: diffusion.schedule_config,
+        inversion: experiment.inversion[&guard.inversion].clone(),
+        guidance: guard.guidance.clone(),
+        synthesis: guard.synthesis.clone(),
+        label: guard.label,
+        reference: guard.reference.clone(),
+        similarity: guard.similarity.clone(),
+        seed: experiment.seed,
+    };
+    let classifier = networks.classifiers.into_iter().next();
+    let classifier =
+        classifier.ok_or_else(|| Error::Setting("the run has no classifier".into()))?;
+    let needs_donors = settings.guidance.needs_donors();
+    let mut diffguard = DiffGuard::new(diffusion.unet, classifier.network, settings)?;
+    if let Some(first_stage) = diffusion.first_stage {
+        diffguard = diffguard.with_first_stage(first_stage)?;
     }
-    Ok(found)
+    if needs_donors {
+        let open = OpenBenchmark::from(benchmark.clone());
+        let donors = LoadedDonors::of(&open, experiment.seed, device)?;
+        diffguard = diffguard.with_donors(donors.donors);
+    }
+    Ok(match networks.perceptual {
+        Some(perceptual) => diffguard.with_perceptual(perceptual.network),
+        None => diffguard,
+    })
 }
 
 /// An image file as the benchmark's networks expect it: of their size and colours, in [-1, 1].
@@ -352,80 +255,12 @@ fn percentile(among: &[f64], score: f64) -> f64 {
     100.0 * (below + equal / 2.0) / among.len().max(1) as f64
 }
 
-/// Input, reconstruction, synthesis and difference of each image of a batch.
-fn tiles(inputs: &[Vec<f32>], report: &Report, shape: ImageShape) -> Result<Vec<GridRow>> {
-    let tile = |values: &[f32]| outputs::tile(shape, values);
-    let synthesis = array(report.synthesis.clone())?.values;
-    let reconstruction = match &report.reconstruction {
-        Some(image) => Some(array(image.clone())?.values),
-        None => None,
-    };
-    let part = |values: &[f32], i: usize| tile(&values[i * shape.len()..(i + 1) * shape.len()]);
-    inputs
-        .iter()
-        .enumerate()
-        .map(|(i, input)| {
-            let (input, synthesis) = (tile(input)?, part(&synthesis, i)?);
-            let difference = Tile::difference(&input, &synthesis, DifferenceScale::default())?;
-            let reconstruction = match &reconstruction {
-                Some(values) => Some(part(values, i)?),
-                None => None,
-            };
-            Ok(GridRow {
-                tiles: vec![
-                    Some(input),
-                    reconstruction,
-                    Some(synthesis),
-                    Some(difference),
-                ],
-                caption: Caption::default(),
-            })
-        })
-        .collect()
-}
-
-fn caption(finding: &Finding) -> Caption {
-    let name = finding
-        .image
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let verdict = match finding.out_of_distribution {
-        true => "out-of-distribution",
-        false => "in-distribution",
-    };
-    Caption {
-        lines: vec![
-            name.into_owned(),
-            format!("{} ({:.0} %)", finding.label, 100.0 * finding.confidence),
-            format!(
-                "score {:.3}, percentile {:.0}",
-                finding.judge.score, finding.judge.percentile
-            ),
-            verdict.into(),
-        ],
-        verdict: None,
-    }
-}
-
-fn grid(rows: Vec<GridRow>, title: &str) -> PictureGrid {
-    let names = ["input", "reconstruction", "synthesis", "difference"];
-    PictureGrid {
-        title: title.to_owned(),
-        columns: names.iter().map(|name| (*name).to_owned()).collect(),
-        groups: vec![GridGroup {
-            heading: String::new(),
-            rows,
-        }],
-        factor: 3,
-        differences: Some(DifferenceScale::default()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use diffguard_report::pictures::Tile;
+
+    use crate::scores::Scores;
 
     /// The benchmark's own test images get the scores that its table was made of.
     #[test]
