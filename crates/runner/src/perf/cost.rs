@@ -23,6 +23,9 @@ const IMAGES: [usize; 3] = [12, 24, 48];
 const STEPS: [usize; 3] = [5, 10, 20];
 const SETTINGS: [usize; 3] = [1, 2, 4];
 const BASE: (usize, usize, usize) = (IMAGES[1], STEPS[1], SETTINGS[1]);
+/// K settings of classifier-free guidance take N + 2 + 2K(N - 1) evaluations in N steps, one by one 3KN: with so many steps, which
+/// validation elects on CIFAR-10, (1 + K) / 2K of them, with more of them more.
+const FEW_STEPS: usize = 4;
 
 /// How the settings guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -152,6 +155,8 @@ pub fn measure(folder: &Path, threads: usize, mut done: impl FnMut(&str)) -> Res
             cells.push(Cell::new(Guidance::ClassifierFree, size));
         }
         cells.push(Cell::new(Guidance::Classifier, (BASE.0, BASE.1, settings)));
+        let few = (BASE.0, FEW_STEPS, settings);
+        cells.push(Cell::new(Guidance::ClassifierFree, few));
     }
     for round in 1..=ROUNDS {
         for cell in &mut cells {
@@ -185,46 +190,53 @@ pub fn measure(folder: &Path, threads: usize, mut done: impl FnMut(&str)) -> Res
 
 fn axes(cells: &[Cell]) -> Vec<Axis> {
     use Guidance::{Classifier, ClassifierFree};
-    let axis = |name, label, guidance, at: fn(&Cell) -> usize, others: fn(&Cell) -> [usize; 2]| {
-        let base = Cell::new(guidance, BASE);
-        let along = |cell: &&Cell| cell.guidance == guidance && others(cell) == others(&base);
-        let mut cells: Vec<Cell> = cells.iter().filter(along).cloned().collect();
-        cells.sort_by_key(at);
-        Axis {
-            name,
-            label,
-            cells,
-            at,
-        }
-    };
-    let settings = |name, label, guidance| {
+    let few = (BASE.0, FEW_STEPS, BASE.2);
+    let axis =
+        |name, label, (guidance, size), at: fn(&Cell) -> usize, others: fn(&Cell) -> [usize; 2]| {
+            let base = Cell::new(guidance, size);
+            let along = |cell: &&Cell| cell.guidance == guidance && others(cell) == others(&base);
+            let mut cells: Vec<Cell> = cells.iter().filter(along).cloned().collect();
+            cells.sort_by_key(at);
+            Axis {
+                name,
+                label,
+                cells,
+                at,
+            }
+        };
+    let settings = |name, label, base| {
         let others: fn(&Cell) -> [usize; 2] = |cell| [cell.images, cell.steps];
-        axis(name, label, guidance, |cell| cell.settings, others)
+        axis(name, label, base, |cell| cell.settings, others)
     };
     vec![
         axis(
             "images",
             "images of each set",
-            ClassifierFree,
+            (ClassifierFree, BASE),
             |cell| cell.images,
             |cell| [cell.steps, cell.settings],
         ),
         axis(
             "steps",
             "DDIM steps",
-            ClassifierFree,
+            (ClassifierFree, BASE),
             |cell| cell.steps,
             |cell| [cell.images, cell.settings],
         ),
         settings(
             "settings",
             "settings of one inversion, classifier-free",
-            ClassifierFree,
+            (ClassifierFree, BASE),
+        ),
+        settings(
+            "settings-few-steps",
+            "settings of one inversion, classifier-free, few steps",
+            (ClassifierFree, few),
         ),
         settings(
             "settings-classifier",
             "settings of one inversion, classifier guidance",
-            Classifier,
+            (Classifier, BASE),
         ),
     ]
 }
@@ -347,8 +359,8 @@ fn report(axes: &[Axis], cells: &[Cell]) -> String {
             axis.label
         );
     }
-    text += "\n| K settings of one inversion | K | time of one run / of K runs | U-Net evaluations, the same | (1 + K) / 2K |\n\
-             | :--- | ---: | ---: | ---: | ---: |\n";
+    text += "\n| K settings of one inversion | steps | K | time of one run / of K runs | U-Net evaluations, the same | (1 + K) / 2K |\n\
+             | :--- | ---: | ---: | ---: | ---: | ---: |\n";
     for axis in axes.iter().filter(|it| it.name.starts_with("settings")) {
         let Some((alone, several)) = axis.cells.split_first() else {
             continue;
@@ -356,11 +368,12 @@ fn report(axes: &[Axis], cells: &[Cell]) -> String {
         for cell in several {
             let k = cell.settings as f64;
             text += &format!(
-                "| {} | {} | {:.2} | {:.2} | {:.2} |\n",
+                "| {} | {} | {} | {:.2} | {:.2} | {:.2} |\n",
                 match cell.guidance {
                     Guidance::ClassifierFree => "classifier-free (two evaluations a step)",
                     Guidance::Classifier => "classifier (one, and the classifier's gradient)",
                 },
+                cell.steps,
                 cell.settings,
                 cell.median_seconds() / (k * alone.median_seconds()),
                 cell.unet_evaluations as f64 / (k * alone.unet_evaluations as f64),
