@@ -87,6 +87,32 @@ fn any_row_that_is_at_hand_judges() {
     }
 }
 
+/// Of a run whose benchmark is not embedded.
+#[test]
+fn an_image_in_colour_is_judged_by_what_denoising_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, out) = (picture(), folder.path().join("colour.png"));
+    let row = "denoising+ebo";
+    let model = ["--model", "cifar10-denoise", "--by", row, "--json", "--out"];
+    let output = score(&[&[image.as_str()], &model[..], &[out.to_str().unwrap()]].concat());
+    let message = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(2) && message.contains("cifar10 not found; looked in") {
+        assert!(message.contains("cargo xtask fetch cifar10"), "{message}");
+        eprintln!("skipped: CIFAR-10 is not at hand (DIFFGUARD_DATA)");
+        return;
+    }
+    let findings = findings(&output);
+    assert_eq!(findings.len(), 1, "{message}");
+    assert_eq!(findings[0]["judge"]["name"], row);
+    let rows = findings[0]["rows"].as_array().unwrap();
+    assert!(
+        rows.iter()
+            .any(|it| it["name"] == "diffguard-far/features-l1-normalised")
+    );
+    // Another guard's syntheses are not made.
+    assert!(rows.iter().all(|it| it["name"] != "denoising+depths"));
+}
+
 #[test]
 fn what_cannot_be_scored_ends_with_two_and_says_why() {
     let image = picture();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_datasets::ImageShape;
-use diffguard_datasets::benchmark::{self, Benchmark, OpenBenchmark};
+use diffguard_datasets::benchmark::{self, OpenBenchmark};
 use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
 use diffguard_guidance::{Cost, DiffGuard, Settings};
 use diffguard_report::pictures::PictureGrid;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use self::pictures::{caption, grid, tiles};
 pub use self::rows::HEADLINE;
 use self::rows::{Found, Rows};
+use crate::data::Data;
 use crate::donors::LoadedDonors;
 use crate::experiment::{Experiment, Guard};
 use crate::networks::Networks;
@@ -85,8 +86,9 @@ pub fn score(
     device: &Device,
 ) -> Result<Scored> {
     let published = Published::read(folder, root, device)?;
-    let benchmark = benchmark::load(&published.experiment.benchmark, &root.assets())?;
-    let shape = benchmark.id_test.shape;
+    let data = Data::new(root, root.data())?;
+    let benchmark = benchmark::open(&published.experiment.benchmark, &data.shelf())?;
+    let shape = benchmark.id_test.shape();
     let inputs = images
         .iter()
         .map(|path| prepared(path, shape))
@@ -175,7 +177,7 @@ fn guarding(
     experiment: &Experiment,
     guard: &Guard,
     mut networks: Networks,
-    benchmark: &Benchmark,
+    benchmark: &OpenBenchmark,
     device: &Device,
 ) -> Result<DiffGuard> {
     let diffusion = networks.take_diffusion(&guard.inversion)?;
@@ -198,8 +200,7 @@ fn guarding(
         diffguard = diffguard.with_first_stage(first_stage)?;
     }
     if needs_donors {
-        let open = OpenBenchmark::from(benchmark.clone());
-        let donors = LoadedDonors::of(&open, experiment.seed, device)?;
+        let donors = LoadedDonors::of(benchmark, experiment.seed, device)?;
         diffguard = diffguard.with_donors(donors.donors);
     }
     Ok(match networks.perceptual {
@@ -240,7 +241,7 @@ fn grey(picture: &Picture) -> Result<Picture> {
     Ok(Picture::new(shape, (0..area).map(luma).collect())?)
 }
 
-fn class(benchmark: &Benchmark, label: usize) -> String {
+fn class(benchmark: &OpenBenchmark, label: usize) -> String {
     benchmark
         .class_names
         .get(label)
