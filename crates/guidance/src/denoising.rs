@@ -91,7 +91,7 @@ impl DenoisingConfig {
     }
 
     /// How hard images are at levels of noise: the log of the mean error in a group of rounds, under whatever labels. `levels`
-    /// groups as alike in size as can be, from the least noise to the most; `[level][image]`.
+    /// groups, no more than there are rounds and as alike in size as can be, from the least noise to the most; `[level][image]`.
     ///
     /// `errors`: `[image, round, place]` of all rounds, row-major ([`Denoised::errors`]).
     pub fn hardness(&self, errors: &[f32], places: usize, levels: usize) -> Vec<Vec<f64>> {

@@ -235,8 +235,8 @@ pub fn beside(
         left_out.clear();
     }
     let mut scores = stored.only(|sample| {
-        let left_out = || left_out.contains(&sample.set);
-        sample.split.is_test() && (sample.split == Split::IdTest || !left_out())
+        let ood = sample.split != Split::IdTest;
+        sample.split.is_test() && !(ood && left_out.contains(&sample.set))
     })?;
     let others: Vec<Sample> = stored
         .samples

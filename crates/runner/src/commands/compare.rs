@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use diffguard_datasets::ImageSet;
-use diffguard_datasets::benchmark::{self, Shelf};
-use diffguard_datasets::manifest::Manifest;
+use diffguard_datasets::benchmark;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Verdict};
 
 use super::data_folders;
+use crate::data::Data;
 use crate::differences::{self, p_value};
 use crate::disagreement::{Disagreement, disagreements};
 use crate::parts::Split;
@@ -156,13 +156,8 @@ impl Compare {
 
     /// The in-distribution test images and those of the set, and the classes.
     fn images(&self, run: &StoredRun, root: &Root) -> Result<([ImageSet; 2], Vec<String>)> {
-        let manifest = Manifest::read(&root.path().join("datasets.toml"))?;
-        let (assets, dirs) = (root.assets(), root.data());
-        let shelf = Shelf {
-            assets: &assets,
-            manifest: &manifest,
-            dirs: &dirs,
-        };
+        let data = Data::new(root, root.data())?;
+        let shelf = data.shelf();
         let opened = benchmark::open(&run.experiment.benchmark, &shelf)?;
         let ood = opened
             .ood_test
