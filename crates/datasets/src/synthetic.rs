@@ -1,22 +1,9 @@
 //! Stand-ins for benchmarks: generated images in sets of the same names, roles, classes and sizes, so that an experiment's
 //! whole path can be walked with nothing at hand. Nothing that is measured on them means anything.
 
-use crate::benchmark::{Benchmark, OodSet, Role, Source};
+use crate::benchmark::{Benchmark, OodSet, Source};
 use crate::hash::Fields;
 use crate::{ImageSet, ImageShape, OUT_OF_DISTRIBUTION, Result};
-
-/// What a benchmark looks like from outside.
-#[derive(Clone, Debug)]
-pub(crate) struct Outline {
-    pub name: &'static str,
-    pub class_names: Vec<String>,
-    pub shape: ImageShape,
-    pub fit: &'static str,
-    pub id_val: &'static str,
-    pub ood_val: Vec<&'static str>,
-    pub id_test: &'static str,
-    pub ood_test: Vec<(Role, &'static str)>,
-}
 
 /// A stand-in for the benchmark called `name`: `images` generated images a set, and `fit` to fit to.
 ///

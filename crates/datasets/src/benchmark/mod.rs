@@ -10,8 +10,7 @@ pub use self::any_set::AnySet;
 pub use self::open::{Limits, MEMORY_LIMIT, OpenBenchmark, OpenOodSet};
 use crate::fetch::{DataDirs, Found};
 use crate::manifest::Manifest;
-use crate::synthetic::Outline;
-use crate::{Error, ImageSet, Result, openood, quick};
+use crate::{Error, ImageSet, ImageShape, Result, openood, quick};
 
 /// How far an out-of-distribution set is from the in-distribution classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,8 +125,24 @@ pub struct BenchmarkEntry {
     pub datasets: &'static [&'static str],
     /// Finds its images.
     pub open: fn(&Shelf<'_>) -> Result<OpenBenchmark>,
-    /// What it looks like from outside.
-    pub(crate) outline: fn() -> Outline,
+    /// What it looks like from outside; nothing of it need be at hand.
+    pub outline: fn() -> Outline,
+}
+
+/// What a benchmark looks like from outside.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// As [`OpenBenchmark::name`].
+    pub name: &'static str,
+    /// As [`OpenBenchmark::class_names`].
+    pub class_names: Vec<String>,
+    /// That of every image.
+    pub shape: ImageShape,
+    pub(crate) fit: &'static str,
+    pub(crate) id_val: &'static str,
+    pub(crate) ood_val: Vec<&'static str>,
+    pub(crate) id_test: &'static str,
+    pub(crate) ood_test: Vec<(Role, &'static str)>,
 }
 
 /// CIFAR-10 and the sets that both versions test against.

@@ -8,12 +8,11 @@ mod splits;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::benchmark::{AnySet, LeftOut, OpenBenchmark, OpenOodSet, Role, Shelf, Source};
+use crate::benchmark::{AnySet, LeftOut, OpenBenchmark, OpenOodSet, Outline, Role, Shelf, Source};
 use crate::fetch::{Found, Presence, command};
 use crate::hash::sha256_hex;
 use crate::listed::{ListedSet, Pictures, in_colours, open_archive};
 use crate::lists::{Half, Lists};
-use crate::synthetic::Outline;
 use crate::transforms::{Picture, Preprocess};
 use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist, quick};
 use splits::Listed;

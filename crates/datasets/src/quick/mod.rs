@@ -11,10 +11,9 @@ mod split;
 use std::path::Path;
 
 use crate::assets::{Assets, MANIFEST};
-use crate::benchmark::{Benchmark, OodSet, Role, Source};
+use crate::benchmark::{Benchmark, OodSet, Outline, Role, Source};
 use crate::cutmix::cutmix;
 use crate::idx::{self, Idx};
-use crate::synthetic::Outline;
 use crate::{Error, ImageSet, ImageShape, Result, fashion_mnist};
 
 pub use prepare::prepare;

@@ -373,6 +373,13 @@ impl Experiment {
         rows
     }
 
+    /// Whether its tables have such a row.
+    pub(crate) fn has_row(&self, name: &str) -> bool {
+        let mut fusions = self.combinations.iter();
+        let mut rows = self.rows().into_iter();
+        self.in_tables(name) && (rows.any(|row| row == name) || fusions.any(|it| it.name == name))
+    }
+
     /// The rows of detectors, guards, denoising and the headline.
     fn computed_rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use diffguard_datasets::ImageShape;
-use diffguard_datasets::benchmark::{self, OpenBenchmark};
+use diffguard_datasets::benchmark::{self, Outline};
 use diffguard_datasets::transforms::{Filter, Picture, Preprocess};
 use diffguard_guidance::{Cost, DiffGuard, Settings};
 use diffguard_report::pictures::PictureGrid;
@@ -86,9 +86,10 @@ pub fn score(
     device: &Device,
 ) -> Result<Scored> {
     let published = Published::read(folder, root, device)?;
-    let data = Data::new(root, root.data())?;
-    let benchmark = benchmark::open(&published.experiment.benchmark, &data.shelf())?;
-    let shape = benchmark.id_test.shape();
+    let entry = benchmark::entry(&published.experiment.benchmark)?;
+    let Outline {
+        class_names, shape, ..
+    } = (entry.outline)();
     let inputs = images
         .iter()
         .map(|path| prepared(path, shape))
@@ -103,7 +104,7 @@ pub fn score(
     } = published;
     let asked = Rows::of(&experiment, &guard, &baselines)?;
     asked.check(by)?;
-    let diffguard = guarding(&experiment, &guard, networks, &benchmark, device)?;
+    let diffguard = guarding(&experiment, &guard, networks, root, device)?;
 
     let (mut found, mut rows) = (Found::default(), Vec::new());
     for (paths, inputs) in images.chunks(TOGETHER).zip(inputs.chunks(TOGETHER)) {
@@ -147,7 +148,7 @@ pub fn score(
             let judge = place(judge, values, i);
             Finding {
                 image: images[i].clone(),
-                label: class(&benchmark, report.predicted),
+                label: class(&class_names, report.predicted),
                 confidence: report.confidence,
                 stop: report.stop,
                 rows: all
@@ -177,7 +178,7 @@ fn guarding(
     experiment: &Experiment,
     guard: &Guard,
     mut networks: Networks,
-    benchmark: &OpenBenchmark,
+    root: &Root,
     device: &Device,
 ) -> Result<DiffGuard> {
     let diffusion = networks.take_diffusion(&guard.inversion)?;
@@ -200,7 +201,9 @@ fn guarding(
         diffguard = diffguard.with_first_stage(first_stage)?;
     }
     if needs_donors {
-        let donors = LoadedDonors::of(benchmark, experiment.seed, device)?;
+        let data = Data::new(root, root.data())?;
+        let benchmark = benchmark::open(&experiment.benchmark, &data.shelf())?;
+        let donors = LoadedDonors::of(&benchmark, experiment.seed, device)?;
         diffguard = diffguard.with_donors(donors.donors);
     }
     Ok(match networks.perceptual {
@@ -241,9 +244,8 @@ fn grey(picture: &Picture) -> Result<Picture> {
     Ok(Picture::new(shape, (0..area).map(luma).collect())?)
 }
 
-fn class(benchmark: &OpenBenchmark, label: usize) -> String {
-    benchmark
-        .class_names
+fn class(names: &[String], label: usize) -> String {
+    names
         .get(label)
         .cloned()
         .unwrap_or_else(|| label.to_string())

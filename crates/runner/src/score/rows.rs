@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
     /// Refuses to judge by what is none of them.
     ///
     /// # Errors
-    /// Names the nearest one, or all.
+    /// Says why a row of the run is none of them; names the nearest one, or all.
     pub(super) fn check(&self, by: &str) -> Result<()> {
         let mut all = self.parts();
         all.extend(self.fusions.iter().map(|fusion| fusion.name.clone()));
@@ -103,10 +103,15 @@ impl<'a> Rows<'a> {
         if all.iter().any(|row| row == by) {
             return Ok(());
         }
-        let what = unknown(by, all.iter().map(String::as_str));
-        Err(Error::Setting(format!(
-            "single images are to be judged by {what}"
-        )))
+        let known = all.iter().map(String::as_str);
+        Err(Error::Setting(match self.experiment.has_row(by) {
+            true => format!(
+                "a single image cannot be judged by `{by}`, which takes other images, other networks or another guard; \
+                 there are: {}",
+                known.collect::<Vec<_>>().join(", ")
+            ),
+            false => format!("single images are to be judged by {}", unknown(by, known)),
+        }))
     }
 
     /// Asks the networks of further images, `[batch, channel, height, width]` in [-1, 1].
