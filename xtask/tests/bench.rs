@@ -2,13 +2,11 @@
 
 mod clone;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
-use clone::{Clone, EXPERIMENT, assert_fails, results, stderr, stored};
+use clone::{Clone, EXPERIMENT, TWO, assert_fails, results, stderr, stored};
 
 #[test]
 fn a_run_writes_everything_and_a_second_one_computes_nothing() {
@@ -184,185 +182,6 @@ fn a_sweep_is_one_run_and_shares_what_its_cells_share() {
         let cost = &record["costs"][format!("free[scale={scale}]")];
         assert_eq!(cost["unet_evaluations"], 3.0 + 2.0 * 4.0, "{cost}");
     }
-}
-
-#[test]
-fn tables_are_made_again_from_stored_scores_byte_for_byte() {
-    // Rounded scores: the first tables have to be made of them too.
-    let clone = Clone::new(&format!("compact_scores = true\n{EXPERIMENT}"));
-    assert!(clone.bench("out").status.success());
-    let kept = ["scores.parquet", "run.json", "pictures.png", ".lock"];
-    let made = || -> BTreeMap<PathBuf, Vec<u8>> {
-        let entries = fs::read_dir(clone.path("out")).unwrap().flatten();
-        let files = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.is_file());
-        files
-            .filter(|path| kept.iter().all(|name| !path.ends_with(name)))
-            .map(|path| (path.clone(), fs::read(&path).unwrap()))
-            .collect()
-    };
-    let before = made();
-    for name in [
-        "metrics.csv",
-        "table.md",
-        "table.tex",
-        "roc.png",
-        "cascade-sensitivity.csv",
-    ] {
-        assert!(before.contains_key(&clone.path("out").join(name)), "{name}");
-    }
-    before
-        .keys()
-        .for_each(|path| fs::remove_file(path).unwrap());
-    // Without a network: the weights are gone.
-    fs::remove_dir_all(clone.path("assets")).unwrap();
-    let again = clone.run(&["tables", "out"]);
-    assert!(again.status.success(), "{}", stderr(&again));
-    assert!(made() == before);
-    assert_fails(&clone.run(&["tables", "nothing"]), &["no run `nothing`"]);
-}
-
-#[test]
-fn fusions_of_stored_scores_are_those_of_a_run() {
-    let clone = Clone::new(EXPERIMENT);
-    assert!(clone.bench("out").status.success());
-    let (rest, _) = EXPERIMENT.split_once("[[combine]]").unwrap();
-    let write = |name: &str, end: &str| {
-        let path = clone.path("experiments").join(format!("{name}.toml"));
-        fs::write(path, format!("{rest}{end}")).unwrap();
-    };
-    write(
-        "other",
-        r#"
-        [[detector]]
-        name = "msp"
-
-        [[alias]]
-        name = "ours"
-        of = "diffguard"
-
-        [[combine]]
-        name = "ours+msp"
-        of = ["msp", "ours"]
-        log_odds = ["msp"]
-        rule = "mean_z"
-        "#,
-    );
-    let store = ["--no-progress", "--store", "out/store"];
-    let bench = |name, out| clone.run(&[&["bench", name, "--out", out][..], &store[..]].concat());
-    let whole = bench("other", "whole");
-    assert!(whole.status.success(), "{}", stderr(&whole));
-
-    // The run lacks a row that the fusion wants.
-    let before = results(&clone, "out");
-    let lacking = clone.run(&["tables", "out", "--fusions", "other"]);
-    assert_fails(&lacking, &["`ours+msp` combines the row `msp`"]);
-    assert!(results(&clone, "out") == before);
-
-    // One that has all, under other fusions first.
-    let own = fs::read_to_string(clone.path("experiments/other.toml")).unwrap();
-    let plain = own.replace("log_odds = [\"msp\"]", "");
-    fs::write(clone.path("experiments/plain.toml"), plain).unwrap();
-    assert!(bench("plain", "plain").status.success());
-    assert!(results(&clone, "plain").0 != results(&clone, "whole").0);
-    let again = clone.run(&["tables", "plain", "--fusions", "other"]);
-    assert!(again.status.success(), "{}", stderr(&again));
-    assert!(results(&clone, "plain").0 == results(&clone, "whole").0);
-    // A run whose rows are compared with a fusion keeps it.
-    let compared = [
-        &[
-            "bench",
-            "other",
-            "--out",
-            "compared",
-            "--against",
-            "ours+msp",
-        ][..],
-        &store,
-    ]
-    .concat();
-    assert!(clone.run(&compared).status.success());
-    let before = results(&clone, "compared");
-    let other = clone.run(&["tables", "compared", "--fusions", "small"]);
-    assert_fails(&other, &["`against`", "no row `ours+msp`"]);
-    assert!(results(&clone, "compared") == before);
-
-    // Compact scores do not move, however often they are fused.
-    let compact = format!("compact_scores = true\n{}", own);
-    fs::write(clone.path("experiments/compact.toml"), compact).unwrap();
-    assert!(bench("compact", "compact").status.success());
-    let fuse = || {
-        let again = clone.run(&["tables", "compact", "--fusions", "other"]);
-        assert!(again.status.success(), "{}", stderr(&again));
-        results(&clone, "compact").0
-    };
-    let once = fuse();
-    assert!(once == fuse());
-    let table = fs::read_to_string(clone.path("plain/table.md")).unwrap();
-    assert!(table.contains("- `ours+msp`: mean_z of `msp` (log-odds), `ours`"));
-
-    write(
-        "wrong",
-        &own[rest.len()..].replace("log_odds = [\"msp\"]", "log_odds = [\"mps\"]"),
-    );
-    assert_fails(
-        &bench("wrong", "wrong"),
-        &["log_odds", "`mps`", "did you mean `msp`"],
-    );
-    write(
-        "energy",
-        &own[rest.len()..]
-            .replace("\"msp\"", "\"ebo\"")
-            .replace("[[detector]]\n        name = \"ebo\"", ""),
-    );
-    assert_fails(
-        &bench("energy", "energy"),
-        &["`ebo` has the score", "no probability"],
-    );
-}
-
-#[test]
-fn rows_are_compared_whether_or_not_their_images_are_at_hand() {
-    let clone = Clone::new(EXPERIMENT);
-    assert!(clone.bench("out").status.success());
-    let compare = |more: &[&str]| {
-        clone.run(&[&["compare", "ebo", "denoising-pairs", "--run", "out"], more].concat())
-    };
-    let shown = compare(&["--set", "shirt", "--out", "shown"]);
-    assert!(shown.status.success(), "{}", stderr(&shown));
-    assert!(clone.path("shown/disagreements.png").is_file());
-    let numbers = compare(&["--set", "shirt", "--out", "none", "--samples", "0"]);
-    let difference = |output: &Output| {
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .next()
-            .map(str::to_owned)
-    };
-    assert_eq!(difference(&numbers), difference(&shown));
-    assert!(!clone.path("none").exists());
-    assert_fails(&compare(&["--set", "shrt"]), &["`shirt`"]);
-    let alike = ["compare", "ebo", "ebo", "--run", "out", "--set", "shirt"];
-    assert!(stderr(&clone.run(&alike)).contains("rank every sample alike"));
-
-    // A run whose images are not here.
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let published = repository.join("results/cifar10-denoise");
-    let (published, here) = (published.to_str().unwrap(), clone.path("."));
-    let output = clone
-        .command(&["compare", "msp", "ebo", "--set", "tin", "--run", published])
-        .env("DIFFGUARD_DATA", &here)
-        .env("DIFFGUARD_CACHE", &here)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert!(difference(&output).unwrap().contains("msp minus ebo"));
-    assert!(
-        stderr(&output).contains("no pictures: "),
-        "{}",
-        stderr(&output)
-    );
-    assert!(stderr(&output).contains("cargo xtask fetch"));
 }
 
 #[test]
@@ -573,23 +392,6 @@ fn damaged_images_and_unusable_directories_are_named() {
     );
 }
 
-/// Two classifiers and nothing else: five images a set.
-const TWO: &str = r#"
-title = "Two classifiers"
-benchmark = "quick"
-classifiers = ["quick/quick-classifier-0.toml", "quick/quick-classifier-1.toml"]
-limit = 5
-validation_limit = 5
-batch = 4
-bootstrap = 20
-
-[[detector]]
-name = "msp"
-
-[[detector]]
-name = "deep_ensemble"
-"#;
-
 #[test]
 fn classifiers_under_protection_in_turn() {
     let clone = Clone::new(TWO);
@@ -635,18 +437,4 @@ fn classifiers_under_protection_in_turn() {
         &clone.run(&["seeds", "quick-classifier-0"]),
         &["two runs at least"],
     );
-}
-
-/// A sweep on a few images has the most rows; a stranger's scores are of all images.
-#[test]
-fn scores_stand_beside_the_run_with_the_most_images() {
-    let clone = Clone::new(EXPERIMENT);
-    assert!(clone.bench("results/rows").status.success());
-    fs::write(clone.path("experiments/small.toml"), TWO).unwrap();
-    assert!(clone.bench("results/images").status.success());
-    let csv = clone.path("theirs.csv");
-    fs::write(&csv, "sample,set,score\nnone,shirt,1.0\n").unwrap();
-    // Five images in-distribution and five shirts, not three of each; sets without a row are left out.
-    let refused = clone.run(&["evaluate", csv.to_str().unwrap()]);
-    assert_fails(&refused, &["theirs.csv", "10 missing"]);
 }

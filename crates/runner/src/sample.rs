@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use diffguard_datasets::benchmark::OpenBenchmark;
@@ -25,9 +26,13 @@ use crate::outputs::{factor, tile};
 use crate::parallel;
 use crate::parts::{Part, Split};
 use crate::pipeline::{array, tensor};
-use crate::stages::predictions;
+use crate::progress::{Progress, Work};
+use crate::stages::{OBSERVE, predictions};
 use crate::store::Array;
 use crate::{Error, Result};
+
+/// What the display calls drawing samples.
+const DRAW: &str = "draw";
 
 /// Samples of each class in the grid.
 const SHOWN: usize = 10;
@@ -78,7 +83,7 @@ pub struct Quality {
     pub reconstructed: usize,
 }
 
-/// Samples from the experiment's diffusion network.
+/// Samples from the experiment's diffusion network, until `stop`; with a display if not `silent`.
 ///
 /// # Errors
 /// When it works on latents, has no null label or no class, and what the method meets.
@@ -88,7 +93,7 @@ pub fn sample(
     benchmark: &OpenBenchmark,
     asked: &Asked,
     device: &Device,
-    stop: &AtomicBool,
+    (stop, silent): (&AtomicBool, bool),
 ) -> Result<(Quality, PictureGrid)> {
     let diffusion = networks.main_diffusion()?;
     if diffusion.first_stage.is_some() {
@@ -106,21 +111,37 @@ pub fn sample(
     let shape = [shape.channels, shape.height, shape.width];
     let numbers: Vec<usize> = (0..asked.samples).collect();
     let mut units: Vec<&[usize]> = numbers.chunks(experiment.batch).collect();
-    let made = parallel::each(&mut units, |unit| {
-        stopped(stop)?;
-        let images = draw(diffusion, unit, asked, shape, device)?;
-        let seen = observe(networks, &images)?;
-        Ok((array(images)?, seen))
-    })?;
     let test = Part {
         split: Split::IdTest,
         set: Arc::new(benchmark.id_test.limit(asked.images, asked.seed)),
     };
+    // How long they take shows when the first are done.
+    let work = |images: usize| Work {
+        images: images as u64,
+        seconds: 0.0,
+    };
+    let planned = BTreeMap::from([(DRAW, work(asked.samples)), (OBSERVE, work(test.set.len()))]);
+    let progress = Progress::new(planned, rayon::current_num_threads(), silent);
+    let made = parallel::each(&mut units, |unit| {
+        stopped(stop)?;
+        let begun = Instant::now();
+        let images = draw(diffusion, unit, asked, shape, device)?;
+        let seen = observe(networks, &images)?;
+        let images = array(images)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        progress.advance(DRAW, "samples", unit.len() as u64, Some(seconds));
+        Ok((images, seen))
+    })?;
     let mut tested = test.units(experiment.batch);
     let real = parallel::each(&mut tested, |unit| {
         stopped(stop)?;
-        observe(networks, &tensor(&unit.images()?, device))
+        let begun = Instant::now();
+        let seen = observe(networks, &tensor(&unit.images()?, device))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        progress.advance(OBSERVE, "test images", unit.len() as u64, Some(seconds));
+        Ok(seen)
     })?;
+    progress.finish();
 
     let (mut accuracy, mut distance, mut of_test_images) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

@@ -57,6 +57,23 @@ of = ["denoising-pairs", "denoising-pairs/level-1", "denoising-pairs/level-2"]
 rule = "logistic"
 "#;
 
+/// Two classifiers and nothing else: five images a set.
+pub const TWO: &str = r#"
+title = "Two classifiers"
+benchmark = "quick"
+classifiers = ["quick/quick-classifier-0.toml", "quick/quick-classifier-1.toml"]
+limit = 5
+validation_limit = 5
+batch = 4
+bootstrap = 20
+
+[[detector]]
+name = "msp"
+
+[[detector]]
+name = "deep_ensemble"
+"#;
+
 /// A repository of its own: the real assets, one experiment, and an output directory.
 pub struct Clone {
     folder: TempDir,

@@ -6,7 +6,7 @@ use diffguard_guidance::{LabelSource, SimilarityName};
 use serde::{Deserialize, Serialize};
 
 use super::{Done, run_guards};
-use crate::experiment::{Combination, Experiment, Guard, Reference};
+use crate::experiment::{Combination, Experiment, FAST, Guard, HEADLINE, ORACLE, Reference};
 use crate::networks::Networks;
 use crate::parts::Part;
 use crate::pipeline::Pipeline;
@@ -124,9 +124,9 @@ pub(super) fn elect(
         ));
     };
     chosen.candidates = list;
-    scores.push("diffguard", values)?;
+    scores.push(HEADLINE, values)?;
     if let Some((name, values)) = fast {
-        scores.push("diffguard-fast", values)?;
+        scores.push(FAST, values)?;
         chosen.fast = Some(name);
     }
     Ok(chosen)
@@ -202,5 +202,5 @@ pub(super) fn oracle(
         all.push(name, values)?;
     }
     let (_, values) = candidate(&guard, chosen.reference, &chosen.similarities, &all)?;
-    scores.push("diffguard-oracle", values)
+    scores.push(ORACLE, values)
 }

@@ -48,6 +48,9 @@ pub struct Sample {
     /// Fetch nothing; only the in-distribution images are needed
     #[arg(long)]
     at_hand: bool,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
 }
 
 impl Sample {
@@ -71,8 +74,9 @@ impl Sample {
             scale: self.scale,
             seed: self.seed,
         };
+        let show = (stop, self.no_progress);
         let (quality, pictures) =
-            sample(&experiment, &networks, &benchmark, &asked, &device, stop)?;
+            sample(&experiment, &networks, &benchmark, &asked, &device, show)?;
         let out = self
             .out
             .unwrap_or_else(|| root.runs().join(format!("{name}-samples")));

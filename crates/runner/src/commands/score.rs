@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::data_folders;
-use crate::score::{Finding, HEADLINE, score};
+use crate::experiment::HEADLINE;
+use crate::score::{Finding, score};
 use crate::{Error, Result, Root, device};
 
 /// Exit status when an image is judged out-of-distribution.

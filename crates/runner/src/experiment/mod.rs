@@ -20,6 +20,13 @@ use crate::sweep::{self, Cell};
 use crate::traces::Trace;
 use crate::{Error, Result, Root, toml_file};
 
+/// The row of the setting that validation elects ([`Headline`]).
+pub const HEADLINE: &str = "diffguard";
+/// The row of the cheapest setting that is nearly as good ([`Headline::fast`]).
+pub const FAST: &str = "diffguard-fast";
+/// The row of the elected setting under true labels ([`Headline::oracle`]).
+pub const ORACLE: &str = "diffguard-oracle";
+
 /// An experiment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -401,9 +408,9 @@ impl Experiment {
         rows.extend(denoised.map(|(column, _)| column));
         rows.extend(self.denoisings.iter().flat_map(Denoising::level_columns));
         if let Some(headline) = &self.headline {
-            rows.push("diffguard".into());
-            rows.extend(headline.fast.then(|| "diffguard-fast".into()));
-            rows.extend(headline.oracle.then(|| "diffguard-oracle".into()));
+            rows.push(HEADLINE.into());
+            rows.extend(headline.fast.then(|| FAST.into()));
+            rows.extend(headline.oracle.then(|| ORACLE.into()));
         }
         rows
     }

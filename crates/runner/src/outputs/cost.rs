@@ -4,7 +4,7 @@ use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role};
 
 use super::{Run, tables::best_column};
-use crate::experiment::Denoising;
+use crate::experiment::{Denoising, FAST, HEADLINE};
 use crate::spent::GuardCost;
 
 /// One row a guard, and one a denoising: evaluations and seconds an image, and the average AUROC (of the guard's best
@@ -94,8 +94,8 @@ pub(super) fn of_row<'a>(run: &'a Run, row: &str) -> Option<&'a GuardCost> {
         return run.record.costs.get(row);
     }
     match row {
-        "diffguard" => of_row(run, headline?.elected()),
-        "diffguard-fast" => of_row(run, headline?.fast.as_deref()?),
+        HEADLINE => of_row(run, headline?.elected()),
+        FAST => of_row(run, headline?.fast.as_deref()?),
         _ => experiment.guards.iter().find_map(|guard| {
             let of = row.strip_prefix(&format!("diffguard-{}/", guard.name))?;
             GuardCost::find(&run.record.costs, &guard.name, of.contains('@'))

@@ -9,6 +9,7 @@ use diffguard_report::pictures::{
 use super::Run;
 use crate::Result;
 use crate::bench::Shown;
+use crate::experiment::HEADLINE;
 use crate::parts::Split;
 
 /// Input, reconstruction (where there are any), synthesis and difference, for samples of every test set; of a gallery, the
@@ -26,7 +27,7 @@ pub fn grid(run: &Run, benchmark: &OpenBenchmark, shown: &Shown) -> Result<Pictu
             .and_then(|label| benchmark.class_names.get(label))
             .cloned()
     };
-    let headline = run.scores.column("diffguard");
+    let headline = run.scores.column(HEADLINE);
     let reconstructed = pictures.iter().any(|it| it.reconstruction.is_some());
     let mut groups: Vec<GridGroup> = Vec::new();
     for picture in pictures {
@@ -103,7 +104,7 @@ pub(crate) fn factor(side: usize) -> usize {
 
 /// The headline score above which 95 % of the in-distribution validation images lie.
 fn threshold(run: &Run) -> Result<Option<f64>> {
-    let Some(values) = run.scores.column("diffguard") else {
+    let Some(values) = run.scores.column(HEADLINE) else {
         return Ok(None);
     };
     let mut validation = run.scores.of(values, Split::IdVal, None);

@@ -11,7 +11,7 @@ use diffguard_report::{Metric, MetricRow, Role};
 
 use super::{Run, tables::best_column};
 use crate::Result;
-use crate::experiment::Denoising;
+use crate::experiment::{Denoising, HEADLINE, ORACLE};
 use crate::parts::Split;
 
 /// Points that a ROC curve is thinned to before it is drawn.
@@ -42,10 +42,10 @@ fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
         .map(|baseline| baseline.row.clone())
         .collect();
     let guards = run.record.configuration.guards.iter();
-    if run.scores.column("diffguard").is_none() {
+    if run.scores.column(HEADLINE).is_none() {
         methods.extend(guards.filter_map(|guard| best_column(run, &guard.name)));
     }
-    let own = ["diffguard", "diffguard-oracle"];
+    let own = [HEADLINE, ORACLE];
     methods.extend(
         own.iter()
             .filter(|name| run.scores.column(name).is_some())
@@ -110,7 +110,7 @@ pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<Pat
         .write(out.join("roc"))?,
     );
 
-    for method in ["diffguard", "ebo"] {
+    for method in [HEADLINE, "ebo"] {
         let Some(values) = scores.column(method) else {
             continue;
         };
@@ -159,7 +159,7 @@ pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<Pat
                         value: row.value,
                         interval: row.ci_low.zip(row.ci_high),
                         kind: match method.as_str() {
-                            "diffguard" => BarKind::Highlight,
+                            HEADLINE => BarKind::Highlight,
                             oracle if oracle.ends_with("-oracle") => BarKind::Oracle,
                             _ => BarKind::Method,
                         },

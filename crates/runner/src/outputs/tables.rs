@@ -6,7 +6,7 @@ use diffguard_report::{Metric, MetricRow};
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::cascade_sensitivity::CascadeReport;
-use crate::experiment::{Combination, Denoising};
+use crate::experiment::{Combination, Denoising, FAST, HEADLINE};
 use crate::parts::Split;
 use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
@@ -44,10 +44,10 @@ pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
     }
     let mut guards = Vec::new();
     if run.record.headline.is_some() {
-        guards.push("diffguard".to_owned());
+        guards.push(HEADLINE.to_owned());
     }
     let fast = run.record.headline.as_ref().and_then(|it| it.fast.as_ref());
-    guards.extend(fast.map(|_| "diffguard-fast".to_owned()));
+    guards.extend(fast.map(|_| FAST.to_owned()));
     guards.extend(
         experiment
             .guards

@@ -14,11 +14,10 @@ use diffguard_report::pictures::PictureGrid;
 use serde::Serialize;
 
 use self::pictures::{caption, grid, tiles};
-pub use self::rows::HEADLINE;
 use self::rows::{Found, Rows};
 use crate::data::Data;
 use crate::donors::LoadedDonors;
-use crate::experiment::{Experiment, Guard};
+use crate::experiment::{Experiment, Guard, HEADLINE};
 use crate::networks::Networks;
 use crate::parts::{Split, identity};
 use crate::published::Published;

@@ -10,14 +10,11 @@ use ndarray::Array2;
 use crate::baselines::Baseline;
 use crate::bench::{Chosen, candidate};
 use crate::evaluate::fuse;
-use crate::experiment::{Combination, Denoising, Experiment, Guard, base, unknown};
+use crate::experiment::{Combination, Denoising, Experiment, Guard, HEADLINE, base, unknown};
 use crate::pipeline::array;
 use crate::scores::{Sample, Scores};
 use crate::stages::denoising_columns;
 use crate::{Error, Result};
-
-/// The row of the elected setting.
-pub const HEADLINE: &str = "diffguard";
 
 /// What can be said of single images: the guard's similarities; denoising under labels, where the guard works with the network
 /// that is asked; detectors that ask for nothing but logits and learn nothing; fusions of these.
