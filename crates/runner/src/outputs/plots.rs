@@ -9,7 +9,8 @@ use diffguard_report::plots::{
 };
 use diffguard_report::{Metric, MetricRow, Role};
 
-use super::{Run, tables::best_column};
+use super::Run;
+use super::tables::{best_column, best_on_validation};
 use crate::Result;
 use crate::experiment::{Denoising, HEADLINE, ORACLE};
 use crate::parts::Split;
@@ -31,14 +32,30 @@ fn role_of(split: Split) -> Option<Role> {
     }
 }
 
-/// The rows that plots show: so many baselines, in the experiment's order, then the headline (where none is elected, each
-/// guard with the similarity that validation chose), its oracle, denoising and so many fusions.
-fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
+/// The rows that bars are drawn of: baselines, then the headline (where none is elected, each guard with the similarity that
+/// validation chose), its oracle, denoising and fusions; each in the experiment's order.
+fn barred(run: &Run) -> Vec<String> {
+    [rows_but_fusions(run, BARS), fusions(run)].concat()
+}
+
+/// The rows that curves are drawn of, which are to be told apart: fewer baselines, and the fusion that is best on validation data.
+fn curved(run: &Run) -> Vec<String> {
+    let mut rows = rows_but_fusions(run, CURVE_BASELINES);
+    rows.extend(best_on_validation(run, fusions(run)));
+    rows
+}
+
+fn fusions(run: &Run) -> Vec<String> {
+    let combinations = run.record.configuration.combinations.iter();
+    combinations.map(|it| it.name.clone()).collect()
+}
+
+fn rows_but_fusions(run: &Run, baselines: usize) -> Vec<String> {
     let mut methods: Vec<String> = run
         .record
         .baselines
         .iter()
-        .take(baselines.min(BARS))
+        .take(baselines)
         .map(|baseline| baseline.row.clone())
         .collect();
     let guards = run.record.configuration.guards.iter();
@@ -53,20 +70,12 @@ fn plotted(run: &Run, baselines: usize, fusions: usize) -> Vec<String> {
     );
     let denoisings = run.record.configuration.denoisings.iter();
     methods.extend(denoisings.map(Denoising::column));
-    methods.extend(
-        run.record
-            .configuration
-            .combinations
-            .iter()
-            .take(fusions)
-            .map(|combination| combination.name.clone()),
-    );
     methods
 }
 
 pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<PathBuf>> {
     let scores = &run.scores;
-    let methods = plotted(run, usize::MAX, usize::MAX);
+    let methods = barred(run);
     if methods.is_empty() {
         return Ok(Vec::new());
     }
@@ -84,10 +93,10 @@ pub(super) fn plots(run: &Run, rows: &[MetricRow], out: &Path) -> Result<Vec<Pat
         )?)
     };
 
-    let mut panels = Vec::new();
+    let (mut panels, shown) = (Vec::new(), curved(run));
     for (split, set) in &sets {
         let mut curves = Vec::new();
-        for method in &plotted(run, CURVE_BASELINES, 1) {
+        for method in &shown {
             let ranking = ranking(method, *split, set)?;
             let curve = ranking.roc(Positive::Id).thinned(CURVE_POINTS);
             curves.push(RocCurve {

@@ -97,7 +97,15 @@ pub(crate) fn main_groups(run: &Run) -> Vec<MethodGroup> {
 
 /// The similarity that is best for a guard on validation data; the first one where there is no validation set.
 pub(super) fn best_column(run: &Run, guard: &str) -> Option<String> {
-    let rated = columns_of(run, guard).into_iter().filter_map(|name| {
+    best_on_validation(run, columns_of(run, guard))
+}
+
+/// The column of these with the highest mean AUROC on the validation sets; the first of equals.
+pub(super) fn best_on_validation(
+    run: &Run,
+    columns: impl IntoIterator<Item = String>,
+) -> Option<String> {
+    let rated = columns.into_iter().filter_map(|name| {
         let values = run.scores.column(&name)?;
         let auroc = evaluate::validation_auroc(&name, values, &run.scores).ok()?;
         Some((auroc, name))
