@@ -313,6 +313,41 @@ fn misspelt_names_and_keys_are_answered_with_the_nearest() {
             "levels = 5",
             ["denoise `pairs`: `levels` = 5", "1 to 4"],
         ),
+        (
+            "after = [3]",
+            "after = [2, 2]",
+            ["denoise `pairs`", "`after` has 2 twice"],
+        ),
+        (
+            "\"ssim\", \"features-l2\"",
+            "\"ssim\", \"l1\"",
+            ["guard `free`", "`l1` twice"],
+        ),
+        (
+            "\"input\", \"reconstruction\"",
+            "\"input\", \"input\"",
+            ["guard `free`", "`reference` has one twice"],
+        ),
+        (
+            "name = \"diffguard+ebo\"",
+            "name = \"diffguard-free/l1\"",
+            ["two rows are called", "`diffguard-free/l1`"],
+        ),
+        (
+            "of = [\"ebo\", \"diffguard\"]",
+            "of = [\"ebo\", \"diffguard\", \"knn\"]",
+            ["`diffguard+ebo`: cascade combines 2 rows", "has 3"],
+        ),
+        (
+            "guidance = {",
+            "label = \"oracle\"\nguidance = {",
+            ["headline", "`label = \"predicted\"`"],
+        ),
+        (
+            "[headline]",
+            "[[figure]]\nname = \"f\"\ntitle = \"F\"\naxis = \"scale\"\nguard = \"free\"\n\n[headline]",
+            ["figure `f`", "no guard `free` varies along `scale`"],
+        ),
     ] {
         let path = clone.path("experiments/small.toml");
         assert!(EXPERIMENT.contains(right), "{right}");
@@ -423,8 +458,46 @@ fn classifiers_under_protection_in_turn() {
     let (mean, deviation) = ((first + second) / 2.0, (first - second).abs() / 2f64.sqrt());
     let cell = format!("| msp | {mean:.1} ± {deviation:.1} / ");
     assert!(table.contains(&cell), "{cell}\n{table}");
-    assert!(table.contains("| deep_ensemble | "), "{table}");
+    // It is the same two networks in both runs.
+    let line = table
+        .lines()
+        .find(|line| line.starts_with("| deep_ensemble | "));
+    assert!(line.is_some_and(|line| !line.contains('±')), "{table}");
+    assert!(table.contains("Without a deviation"), "{table}");
 
+    // Shards of a run under protection are that run, and no other's.
+    let shard = |part: &str, protect: &str, out: &str| {
+        let shard = [
+            "--offline",
+            "--no-progress",
+            "--shard",
+            part,
+            "--protect",
+            protect,
+        ];
+        let run = clone.run(&[&["bench", "small", "--out", out], &shard[..]].concat());
+        assert!(run.status.success(), "{}", stderr(&run));
+    };
+    shard("1/2", "quick-classifier-1", "a");
+    shard("2/2", "quick-classifier-1", "b");
+    shard("2/2", "quick-classifier-0", "c");
+    let merge = |other: &str| clone.run(&["merge", "a", other, "--out", "whole", "--no-progress"]);
+    assert_fails(
+        &merge("c"),
+        &["c: not of the run that a is of", "under protection"],
+    );
+    let merged = merge("b");
+    assert!(merged.status.success(), "{}", stderr(&merged));
+    assert!(results(&clone, "whole").0 == results(&clone, "quick-classifier-1").0);
+
+    // Other settings are no other seed.
+    let path = clone.path("experiments/small.toml");
+    fs::write(&path, TWO.replace("bootstrap = 20", "bootstrap = 30")).unwrap();
+    protect("quick-classifier-1");
+    assert_fails(
+        &clone.run(&["seeds", "quick-classifier-0", "quick-classifier-1"]),
+        &["quick-classifier-1", "other settings"],
+    );
     assert_fails(
         &clone.run(&["bench", "small", "--protect", "quick-clasifier-1"]),
         &["--protect", "did you mean `quick-classifier-1`?"],

@@ -71,7 +71,7 @@ fn an_image_is_placed_among_validation_images() {
 fn any_row_that_is_at_hand_judges() {
     let folder = tempfile::tempdir().unwrap();
     let (image, out) = (picture(), folder.path().join("row.png"));
-    for row in ["ebo", "denoising+ebo"] {
+    for row in ["ebo", "denoising+ebo", "diffnb"] {
         let output = score(&[
             &image,
             "--by",

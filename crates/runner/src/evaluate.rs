@@ -273,7 +273,7 @@ fn entering<S: combine::Split>(
 /// chosen by.
 ///
 /// # Errors
-/// When the column cannot be ranked.
+/// When the column cannot be ranked, or there is no such set.
 pub fn validation_auroc(method: &str, values: &[f64], scores: &Scores) -> Result<f64> {
     over_validation(method, values, scores, |ranking| Ok(ranking.auroc()))
 }
@@ -281,7 +281,7 @@ pub fn validation_auroc(method: &str, values: &[f64], scores: &Scores) -> Result
 /// The same mean of FPR@95, in-distribution positive.
 ///
 /// # Errors
-/// When the column cannot be ranked.
+/// As [`validation_auroc`].
 pub fn validation_fpr95(method: &str, values: &[f64], scores: &Scores) -> Result<f64> {
     over_validation(method, values, scores, |ranking| {
         Ok(ranking.fpr_id_positive(0.95)?)
@@ -296,12 +296,17 @@ fn over_validation(
 ) -> Result<f64> {
     let id = scores.of(values, Split::IdVal, None);
     let sets = scores.sets(Split::OodVal);
+    if sets.is_empty() {
+        return Err(Error::Setting(format!(
+            "`{method}`: there are no out-of-distribution validation scores to judge it by"
+        )));
+    }
     let mut sum = 0.0;
     for set in &sets {
         let ood = scores.of(values, Split::OodVal, Some(set));
         sum += metric(&Ranking::new(method, &id, &ood)?)?;
     }
-    Ok(sum / sets.len().max(1) as f64)
+    Ok(sum / sets.len() as f64)
 }
 
 #[cfg(test)]

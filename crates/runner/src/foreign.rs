@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use polars::prelude::{DataType, ParquetReader, SerReader};
+use polars::prelude::{Column, DataType, ParquetReader, SerReader};
 
 use crate::parts::Split;
 use crate::scores::{Sample, Scores};
+use crate::stored_run::StoredRun;
 use crate::{Error, Result};
 
 /// The columns of a file of scores; `label` may be left out.
@@ -103,7 +104,7 @@ fn read_parquet(path: &Path) -> Result<Vec<Row>> {
             ))
         })?;
         column
-            .cast(&kind)
+            .strict_cast(&kind)
             .map_err(|error| fault(&format!("column `{name}`: {error}")))
     };
     let (samples, sets) = (
@@ -111,7 +112,13 @@ fn read_parquet(path: &Path) -> Result<Vec<Row>> {
         needed("set", DataType::String)?,
     );
     let scores = needed("score", DataType::Float64)?;
-    let labels = match frame.column("label") {
+    let labels = match frame.column("label").map(Column::dtype) {
+        // Whole numbers would be made of what is none.
+        Ok(kind) if kind.is_float() => {
+            return Err(fault(
+                &"column `label`: whole numbers are expected (-1: out of distribution)",
+            ));
+        }
         Ok(_) => Some(needed("label", DataType::Int64)?),
         Err(_) => None,
     };
@@ -127,72 +134,111 @@ fn read_parquet(path: &Path) -> Result<Vec<Row>> {
         .collect())
 }
 
-/// The rows' scores in the order of `samples` (the test samples of the run of this name).
+/// A run's test scores with a foreign column beside them.
+#[derive(Debug)]
+pub struct Beside {
+    /// Of the sets that the file has rows of, and of in-distribution.
+    pub scores: Scores,
+    /// The out-of-distribution sets that the file has no row of, which are left out.
+    pub left_out: Vec<String>,
+    /// Rows of images that the run did not take: it may have been cut, or may have gone without a set.
+    pub passed_over: usize,
+}
+
+/// The stored test scores of a run with the foreign column beside them, under `name`.
 ///
-/// Rows of validation samples, `others`, are passed over; every other row must be a test sample, and every test sample
-/// must be there once, with a finite score and, where the file has labels, the benchmark's own.
+/// Rows of validation samples, and of samples that the run did not take, are passed over; every test sample of the run must be
+/// there once, with a finite score and, where the file has labels, the benchmark's own. Whole out-of-distribution sets may be
+/// left out.
 ///
 /// # Errors
-/// Names the samples that are missing, unknown, there twice, of another label, or without a finite score.
-pub fn checked(
+/// Names the samples that are missing, unknown, there twice, of another label, or without a finite score; when a row is called
+/// `name` already.
+pub fn beside(path: &Path, rows: &[Row], name: &str, run: &StoredRun) -> Result<Beside> {
+    let stored = &run.scores;
+    let given: HashSet<&str> = rows.iter().map(|row| row.set.as_str()).collect();
+    let sets = Split::OOD_TEST.map(|split| stored.sets(split)).concat();
+    let (kept, mut left_out): (Vec<String>, Vec<String>) = sets
+        .into_iter()
+        .partition(|set| given.contains(set.as_str()));
+    if kept.is_empty() {
+        left_out.clear();
+    }
+    let mut scores = stored.only(|sample| {
+        let ood = sample.split != Split::IdTest;
+        sample.split.is_test() && !(ood && left_out.contains(&sample.set))
+    })?;
+    let (values, passed_over) = checked(path, rows, run, &scores.samples)?;
+    scores.push(name, values)?;
+    Ok(Beside {
+        scores,
+        left_out,
+        passed_over,
+    })
+}
+
+/// The rows' scores in the order of `samples`, and the number of rows of images that the run did not take.
+fn checked(
     path: &Path,
     rows: &[Row],
-    run: &str,
+    run: &StoredRun,
     samples: &[Sample],
-    others: &[Sample],
-) -> Result<Vec<f64>> {
+) -> Result<(Vec<f64>, usize)> {
     let key = |sample: &Sample| (sample.set.clone(), sample.id.clone());
     let places: HashMap<(String, String), usize> = samples
         .iter()
         .enumerate()
         .map(|(place, sample)| (key(sample), place))
         .collect();
-    let others: HashSet<(String, String)> = others.iter().map(key).collect();
+    let all = run.scores.samples.iter();
+    let sets: HashSet<&str> = all.clone().map(|sample| sample.set.as_str()).collect();
+    let validation = all.filter(|sample| !sample.split.is_test());
+    let validation: HashSet<(String, String)> = validation.map(key).collect();
     let mut values: Vec<Option<f64>> = vec![None; samples.len()];
     let mut faults: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut fault = |what, name| faults.entry(what).or_default().push(name);
+    let mut passed_over: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in rows {
         let name = format!("{} of {}", row.sample, row.set);
         let key = (row.set.clone(), row.sample.clone());
         let Some(&place) = places.get(&key) else {
-            if !others.contains(&key) {
-                faults
-                    .entry("unknown to the benchmark")
-                    .or_default()
-                    .push(name);
+            if validation.contains(&key) {
+                continue;
+            }
+            match sets.contains(row.set.as_str()) || run.not_at_hand.contains(&row.set) {
+                true => passed_over.entry(&row.set).or_default().push(name),
+                false => fault("of a set that the benchmark has not", name),
             }
             continue;
         };
         if values[place].is_some() {
-            faults
-                .entry("there more than once")
-                .or_default()
-                .push(name.clone());
+            fault("there more than once", name.clone());
         }
         if let Some(label) = row.label
             && label != samples[place].label
         {
             let own = samples[place].label;
-            faults
-                .entry("of another label")
-                .or_default()
-                .push(format!("{name} ({label} where the benchmark has {own})"));
+            let what = format!("{name} ({label} where the benchmark has {own})");
+            fault("of another label", what);
         }
         if !row.score.is_finite() {
-            faults
-                .entry("without a finite score")
-                .or_default()
-                .push(format!("{name} ({})", row.score));
+            fault("without a finite score", format!("{name} ({})", row.score));
         }
         values[place] = Some(row.score);
     }
     for (sample, value) in samples.iter().zip(&values) {
         if value.is_none() {
-            let name = format!("{} of {}", sample.id, sample.set);
-            faults.entry("missing").or_default().push(name);
+            fault("missing", format!("{} of {}", sample.id, sample.set));
+            // Misspelt ones may be among those.
+            if let Some(others) = passed_over.remove(sample.set.as_str()) {
+                let what = "not among the run's images";
+                others.into_iter().for_each(|name| fault(what, name));
+            }
         }
     }
     if faults.is_empty() {
-        return Ok(values.into_iter().flatten().collect());
+        let passed_over = passed_over.values().map(Vec::len).sum();
+        return Ok((values.into_iter().flatten().collect(), passed_over));
     }
     let faults: Vec<String> = faults
         .into_iter()
@@ -208,50 +254,22 @@ pub fn checked(
     Err(Error::file(
         path,
         format!(
-            "its samples are not the test samples of the run `{run}` (--beside RUN takes another):\n  {}",
+            "its samples are not the test samples of the run `{}` (--beside RUN takes another):\n  {}",
+            run.name,
             faults.join("\n  ")
         ),
     ))
 }
 
-/// The stored test scores of the run `run` with the foreign column beside them, under `name`; and the out-of-distribution
-/// sets that the file has no row of, which are left out.
-///
-/// # Errors
-/// As [`checked`], of the other sets, or of all where every one would be left out; when a row is called `name` already.
-pub fn beside(
-    path: &Path,
-    rows: &[Row],
-    name: &str,
-    run: &str,
-    stored: &Scores,
-) -> Result<(Scores, Vec<String>)> {
-    let given: HashSet<&str> = rows.iter().map(|row| row.set.as_str()).collect();
-    let sets = Split::OOD_TEST.map(|split| stored.sets(split)).concat();
-    let (kept, mut left_out): (Vec<String>, Vec<String>) = sets
-        .into_iter()
-        .partition(|set| given.contains(set.as_str()));
-    if kept.is_empty() {
-        left_out.clear();
-    }
-    let mut scores = stored.only(|sample| {
-        let ood = sample.split != Split::IdTest;
-        sample.split.is_test() && !(ood && left_out.contains(&sample.set))
-    })?;
-    let others: Vec<Sample> = stored
-        .samples
-        .iter()
-        .filter(|sample| !sample.split.is_test())
-        .cloned()
-        .collect();
-    let values = checked(path, rows, run, &scores.samples, &others)?;
-    scores.push(name, values)?;
-    Ok((scores, left_out))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use polars::prelude::{DataFrame, ParquetWriter};
+
     use super::*;
+    use crate::Root;
+    use crate::experiment::Experiment;
 
     fn sample(split: Split, set: &str, id: &str, label: i64) -> Sample {
         Sample {
@@ -263,7 +281,7 @@ mod tests {
         }
     }
 
-    fn stored() -> Scores {
+    fn stored() -> StoredRun {
         let mut scores = Scores::new(vec![
             sample(Split::IdVal, "val", "v0", 0),
             sample(Split::IdTest, "test", "t0", 1),
@@ -272,20 +290,30 @@ mod tests {
             sample(Split::Far, "far", "n0", -1),
         ]);
         scores.push("msp", vec![0.1, 0.9, 0.8, 0.3, 0.2]).unwrap();
-        scores
+        let root = Root::find().unwrap();
+        let (name, experiment) = Experiment::read("quick", &root).unwrap();
+        StoredRun {
+            name,
+            folder: PathBuf::new(),
+            experiment,
+            not_at_hand: vec!["another".into()],
+            scores,
+        }
     }
 
-    fn run(text: &str) -> std::result::Result<(Scores, Vec<String>), String> {
+    fn run(text: &str) -> std::result::Result<Beside, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("theirs.csv");
         std::fs::write(&path, text).unwrap();
         let rows = read(&path).map_err(|error| error.to_string())?;
-        beside(&path, &rows, "theirs", "quick", &stored()).map_err(|error| error.to_string())
+        beside(&path, &rows, "theirs", &stored()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_right_file_in_any_order_stands_beside_ours() {
-        let (scores, left_out) = run(
+        let Beside {
+            scores, left_out, ..
+        } = run(
             "score,set,sample,label\n1.5,far,n0,-1\n2,near,n0,-1\n3,test,t0,1\n4,test,t1,0\n9,val,v0,0\n",
         )
         .unwrap();
@@ -296,8 +324,9 @@ mod tests {
 
     #[test]
     fn a_set_without_a_row_is_left_out_and_one_with_some_is_not() {
-        let (scores, left_out) =
-            run("sample,set,score\nt0,test,3\nt1,test,4\nn0,near,2\nv0,val,1\n").unwrap();
+        let Beside {
+            scores, left_out, ..
+        } = run("sample,set,score\nt0,test,3\nt1,test,4\nn0,near,2\nv0,val,1\n").unwrap();
         assert_eq!(scores.column("theirs").unwrap(), [3.0, 4.0, 2.0]);
         assert_eq!(scores.column("msp").unwrap(), [0.9, 0.8, 0.3]);
         assert_eq!(left_out, ["far"]);
@@ -315,14 +344,58 @@ mod tests {
     }
 
     #[test]
+    fn images_that_a_run_did_not_take_are_passed_over() {
+        let all = "sample,set,score\nt0,test,3\nt1,test,4\nn0,near,2\nn0,far,1\n";
+        let more = run(&format!(
+            "{all}t2,test,9\nn1,near,9\nx,another,9\nv0,val,9\n"
+        ))
+        .unwrap();
+        let same = run(all).unwrap();
+        assert_eq!(more.scores.column("theirs"), same.scores.column("theirs"));
+        assert_eq!((same.passed_over, more.passed_over), (0, 3));
+    }
+
+    #[test]
+    fn labels_of_a_parquet_file_are_whole_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.parquet");
+        let write = |labels: Column| {
+            let column = |name: &str, values: [&str; 4]| Column::new(name.into(), values);
+            let columns = vec![
+                column("sample", ["t0", "t1", "n0", "n0"]),
+                column("set", ["test", "test", "near", "far"]),
+                Column::new("score".into(), [3.0, 4.0, 2.0, 1.0]),
+                labels,
+            ];
+            let mut frame = DataFrame::new(4, columns).unwrap();
+            let file = std::fs::File::create(&path).unwrap();
+            ParquetWriter::new(file).finish(&mut frame).unwrap();
+            read(&path).map_err(|error| error.to_string())
+        };
+        let right = write(Column::new("label".into(), [1i32, 0, -1, -1])).unwrap();
+        assert_eq!(right[0].label, Some(1));
+        for wrong in [
+            Column::new("label".into(), ["1", "cat", "-1", "-1"]),
+            Column::new("label".into(), [1.7, 0.0, -1.0, -1.0]),
+        ] {
+            let error = write(wrong).unwrap_err();
+            assert!(
+                error.contains("theirs.parquet") && error.contains("`label`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn every_fault_is_named_with_its_samples() {
         let error = run(
-            "sample,set,label,score\nt0,test,2,0.5\nt0,test,1,0.5\nn0,near,-1,NaN\nx9,far,-1,1\n",
+            "sample,set,label,score\nt0,test,2,0.5\nt0,test,1,0.5\nn0,near,-1,NaN\nx9,far,-1,1\nn0,fra,-1,1\n",
         )
         .unwrap_err();
         for part in [
             "2 missing: t1 of test, n0 of far",
-            "1 unknown to the benchmark: x9 of far",
+            "1 not among the run's images: x9 of far",
+            "1 of a set that the benchmark has not: n0 of fra",
             "1 there more than once: t0 of test",
             "t0 of test (2 where the benchmark has 1)",
             "n0 of near (NaN)",

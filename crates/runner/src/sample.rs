@@ -11,8 +11,8 @@ use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_guidance::early_stop::psnr;
 use diffguard_guidance::guidance::{ClassifierFreeConfig, Unconditional};
 use diffguard_guidance::{
-    GuidanceConfig, GuidanceContext, SpacingConfig, Start, SynthesisConfig, Trajectory,
-    forward_noise, invert, synthesise,
+    GuidanceConfig, GuidanceContext, Look, SpacingConfig, Start, SynthesisConfig, Trajectory,
+    forward_noise, invert_with, synthesise,
 };
 use diffguard_ood::metrics::frechet_distance;
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Tile};
@@ -96,9 +96,9 @@ pub fn sample(
     (stop, silent): (&AtomicBool, bool),
 ) -> Result<(Quality, PictureGrid)> {
     let diffusion = networks.main_diffusion()?;
-    if diffusion.first_stage.is_some() {
+    if networks.diffusions().any(|it| it.first_stage.is_some()) {
         return Err(Error::Setting(
-            "`sample` draws images, and this diffusion network works on latents".into(),
+            "`sample` draws and inverts images, and a diffusion network of this experiment works on latents".into(),
         ));
     }
     let classes = diffusion.unet.num_classes();
@@ -178,7 +178,8 @@ pub fn sample(
         let diffusion = networks.diffusion(name)?;
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;
         let unet = diffusion.unet.as_ref();
-        let inverted = invert(unet, &trajectory, config, input.clone(), &mut |_| ())?;
+        let look = Look::new(|image| networks.view(image));
+        let inverted = invert_with(unet, &trajectory, config, input.clone(), &look, &mut |_| ())?;
         let start = Start::after(&inverted, &trajectory, None);
         let settings = SynthesisConfig::default();
         let made = synthesise(

@@ -8,6 +8,7 @@ use diffguard_report::table::{Column, Line, Part, Sheet};
 use diffguard_report::{Metric, MetricRow, Role, csv, write_atomic};
 
 use crate::outputs::{Run, main_groups};
+use crate::record::Record;
 use crate::{Error, Result};
 
 /// Metrics that are shown, as in a run's own table.
@@ -44,7 +45,7 @@ impl Seeds {
     /// Reads the runs in these folders.
     ///
     /// # Errors
-    /// When there are less than two; when they are of other experiments or other images, or two of them protect the same
+    /// When there are less than two; when they are of other experiments, settings or images, or two of them protect the same
     /// classifier; when a file is missing or damaged.
     pub fn read(folders: &[PathBuf]) -> Result<Self> {
         if folders.len() < 2 {
@@ -69,6 +70,9 @@ impl Seeds {
                 }
                 if first.record.benchmark.checksum != run.record.benchmark.checksum {
                     return fault("this run is of other images");
+                }
+                if settings(&first.record)? != settings(&run.record)? {
+                    return fault("this run has other settings, or another device");
                 }
             }
             let sha256 = run.record.classifiers.first().map(|it| it.sha256.clone());
@@ -107,6 +111,16 @@ impl Seeds {
         Ok(path)
     }
 
+    /// Whether a row is the same in all runs: one that looks at all classifiers alike, whichever is under protection.
+    fn is_one_row(&self, method: &str) -> bool {
+        let of_run = |(_, rows): &(Run, Vec<MetricRow>)| {
+            let rows = rows.iter().filter(|row| row.method == method);
+            rows.map(|row| row.value).collect::<Vec<_>>()
+        };
+        let first = self.runs.first().map(of_run);
+        self.runs.iter().all(|run| Some(of_run(run)) == first)
+    }
+
     /// The table, and what it is of.
     pub fn markdown(&self) -> String {
         let Some((first, rows)) = self.runs.first() else {
@@ -129,6 +143,12 @@ impl Seeds {
             names.collect::<Vec<_>>().join(", "),
             self.sheet(first, rows).to_markdown()
         );
+        let groups = main_groups(first);
+        let mut methods = groups.iter().flat_map(|group| &group.methods);
+        if methods.any(|method| self.is_one_row(method)) {
+            text +=
+                "\nWithout a deviation: the same in all runs, whichever classifier is protected.\n";
+        }
         for (run, _) in &self.runs {
             if let (Some(chosen), Some(classifier)) =
                 (&run.record.headline, run.record.classifiers.first())
@@ -165,7 +185,8 @@ impl Seeds {
                 for (role, set) in &sets {
                     let parts = METRICS.map(|metric| self.spread(method, set, *role, metric));
                     some |= parts.iter().any(Option::is_some);
-                    cells.push(parts.map(|part| Part::plain(shown(part))).to_vec());
+                    let one = self.is_one_row(method);
+                    cells.push(parts.map(|part| Part::plain(shown(part, one))).to_vec());
                 }
                 some.then_some(Line::Row(cells))
             });
@@ -184,8 +205,23 @@ impl Seeds {
     }
 }
 
-fn shown(spread: Option<Spread>) -> String {
+/// All that has to be the same in the runs: the classifiers are in another order.
+fn settings(record: &Record) -> Result<serde_json::Value> {
+    let mut configuration = record.configuration.clone();
+    configuration.classifiers.sort();
+    configuration.against = None;
+    let settings = (
+        configuration,
+        &record.device,
+        &record.diffusion,
+        &record.diffusion_of,
+    );
+    serde_json::to_value(settings).map_err(|error| Error::Setting(error.to_string()))
+}
+
+fn shown(spread: Option<Spread>, one: bool) -> String {
     match spread {
+        Some(Spread { mean, .. }) if one => format!("{:.1}", 100.0 * mean),
         Some(Spread { mean, deviation }) => {
             format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation)
         }
@@ -203,6 +239,8 @@ mod tests {
         assert!((spread.mean - 0.93).abs() < 1e-12);
         // Squares 9, 1 and 16 of ten thousand, over two.
         assert!((spread.deviation - 0.00130_f64.sqrt()).abs() < 1e-12);
-        assert_eq!(shown(Some(Spread::of(&[0.5, 0.5]))), "50.0 ± 0.0");
+        let equal = Some(Spread::of(&[0.5, 0.5]));
+        assert_eq!(shown(equal, false), "50.0 ± 0.0");
+        assert_eq!(shown(equal, true), "50.0");
     }
 }

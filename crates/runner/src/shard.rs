@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 
+use diffguard_models::Compute;
 use diffguard_report::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,15 @@ pub struct ShardRecord {
     pub experiment: String,
     /// `--limit`.
     pub limit: Option<usize>,
+    /// `--protect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<String>,
+    /// `--against`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
+    /// `--compute`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<Compute>,
     /// Images of a work unit.
     pub batch: usize,
     /// The seed.
@@ -176,7 +186,8 @@ pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Resul
     let (place, first) = &records[0];
     for (other, record) in &records {
         if !first.same_run(record) {
-            let differs = "its experiment, limit, batch, seed, device or number of shards differs";
+            let differs = "its experiment, limit, classifier under protection, row to compare with, batch, seed, device, type \
+                           to compute on or number of shards differs";
             let mend = match folders.is_empty() {
                 true => "; name the folders of one run's shards",
                 false => "",
@@ -217,6 +228,9 @@ pub fn merge(folders: &[PathBuf], options: &Options, stop: &AtomicBool) -> Resul
     }
     let options = Options {
         limit: first.limit,
+        protect: first.protect.clone(),
+        against: first.against.clone(),
+        compute: first.compute,
         batch: Some(first.batch),
         seed: Some(first.seed),
         device: Some(first.device.clone()),

@@ -18,6 +18,8 @@ pub struct StoredRun {
     pub folder: PathBuf,
     /// The experiment as it was run.
     pub experiment: Experiment,
+    /// Test sets of its benchmark that it went without.
+    pub not_at_hand: Vec<String>,
     /// All scores.
     pub scores: Scores,
 }
@@ -30,9 +32,11 @@ impl StoredRun {
     pub fn read(name: &str, root: &Root) -> Result<Self> {
         let folder = folder(name, root)?;
         let Run { record, scores, .. } = Run::read(&folder)?;
+        let left_out = record.benchmark.left_out.into_iter();
         Ok(Self {
             name: record.experiment,
             experiment: record.configuration,
+            not_at_hand: left_out.map(|set| set.name).collect(),
             scores,
             folder,
         })

@@ -32,6 +32,14 @@ pub struct Cell {
     pub point: Vec<(String, String)>,
 }
 
+impl Cell {
+    /// Its point on an axis.
+    pub fn at(&self, axis: &str) -> Option<&str> {
+        let mut point = self.point.iter();
+        point.find_map(|(name, label)| (name == axis).then_some(label.as_str()))
+    }
+}
+
 /// What an axis changes.
 #[derive(Clone, Debug, PartialEq)]
 enum Target {

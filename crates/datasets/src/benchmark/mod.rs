@@ -58,6 +58,11 @@ pub struct LeftOut {
     pub command: String,
 }
 
+impl LeftOut {
+    /// The [`role`](Self::role) of out-of-distribution validation images.
+    pub const VALIDATION: &str = "validation";
+}
+
 /// A file that a benchmark was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

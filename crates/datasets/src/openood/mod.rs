@@ -68,7 +68,7 @@ impl Spec {
         for listed in self.ood_val {
             match opening.set(self.validation_lists, listed)? {
                 Ok(set) => ood_val.push(set.unlabelled()),
-                Err(reason) => left_out.push(self.leave_out(listed, "validation", reason)),
+                Err(reason) => left_out.push(self.leave_out(listed, LeftOut::VALIDATION, reason)),
             }
         }
         let mut ood_test = Vec::new();

@@ -10,6 +10,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "smallest rank among the in-distribution validation scores: in-distribution when all say so",
     needs_ood_validation: false,
+    components: None,
     defaults: toml::Table::new,
     build: |table| without_parameters::<All>(NAME, table),
 };

@@ -14,6 +14,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "samples that the baseline trusts rank first, the others by DiffGuard's score",
     needs_ood_validation: false,
+    components: Some(2),
     defaults: parameters::defaults::<Parameters>,
     build: |table| {
         let Parameters { trust_quantile } = parameters::parse(KIND, NAME, table)?;

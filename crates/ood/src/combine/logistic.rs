@@ -15,6 +15,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "log-odds by logistic regression of in- against out-of-distribution validation scores",
     needs_ood_validation: true,
+    components: None,
     defaults: parameters::defaults::<Parameters>,
     build: |table| {
         let Parameters { ridge } = parameters::parse(KIND, NAME, table)?;

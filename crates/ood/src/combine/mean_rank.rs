@@ -12,6 +12,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "mean of the ranks among the in-distribution validation scores",
     needs_ood_validation: false,
+    components: None,
     defaults: toml::Table::new,
     build: |table| without_parameters::<MeanRank>(NAME, table),
 };

@@ -10,6 +10,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "smallest z-score, by mean and deviation of the in-distribution validation scores",
     needs_ood_validation: false,
+    components: None,
     defaults: toml::Table::new,
     build: |table| without_parameters::<Minimum>(NAME, table),
 };

@@ -79,6 +79,8 @@ pub struct RuleEntry {
     pub summary: &'static str,
     /// Whether it needs the out-of-distribution validation split.
     pub needs_ood_validation: bool,
+    /// How many columns it combines; any number, at least one, where not given.
+    pub components: Option<usize>,
     /// The default parameters.
     pub defaults: fn() -> toml::Table,
     /// The rule with the given parameters laid over its defaults.
@@ -256,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_constant_validation_column_is_refused() {
-        let constant = ValidationScores::new("odin", vec![1.0, 1.0]).unwrap();
+        // Their mean is not quite 0.1.
+        let constant = ValidationScores::new("odin", vec![0.1; 10]).unwrap();
         let mut rule = build("mean_z", toml::Table::new()).unwrap();
         let error = rule
             .fit(&[ValidationColumn {

@@ -32,7 +32,9 @@ impl Standard {
             .sum::<f64>()
             / n)
             .sqrt();
-        match std > 0.0 && std.is_finite() {
+        // Equal values may differ from their own mean by its rounding.
+        let varied = values.iter().any(|value| *value != values[0]);
+        match varied && std > 0.0 && std.is_finite() {
             true => Ok(Self { mean, std }),
             false => {
                 let cause = format!(

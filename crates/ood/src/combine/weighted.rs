@@ -13,6 +13,7 @@ pub(super) const ENTRY: RuleEntry = RuleEntry {
     name: NAME,
     summary: "weighted mean of z-scores, the weights chosen by AUROC on the validation splits",
     needs_ood_validation: true,
+    components: None,
     defaults: parameters::defaults::<Parameters>,
     build: |table| {
         let Parameters { rounds } = parameters::parse(KIND, NAME, table)?;

@@ -59,14 +59,7 @@ pub(super) fn elect(
         });
     let mut candidates: Vec<(Chosen, String, Vec<f64>)> = Vec::new();
     for guard in &experiment.guards {
-        if guard.label != LabelSource::Predicted {
-            continue;
-        }
-        if headline
-            .guards
-            .as_ref()
-            .is_some_and(|names| !names.contains(&guard.name))
-        {
+        if guard.label != LabelSource::Predicted || !headline.names(&guard.name) {
             continue;
         }
         for reference in &guard.reference {
@@ -150,11 +143,7 @@ pub(crate) fn candidate(
         ));
     }
     let title: Vec<&str> = similarities.iter().map(|s| s.as_str()).collect();
-    let name = guard.column(reference, similarities[0]).replacen(
-        similarities[0].as_str(),
-        &title.join("&"),
-        1,
-    );
+    let name = guard.column_called(reference, &title.join("&"));
     let combination = Combination {
         name: name.clone(),
         of: names,

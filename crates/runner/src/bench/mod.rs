@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use diffguard_datasets::benchmark::{Limits, OpenBenchmark};
+use diffguard_datasets::benchmark::{LeftOut, Limits, OpenBenchmark};
 use diffguard_guidance::{Trajectory, latent};
 use diffguard_models::Compute;
 
@@ -230,6 +230,9 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
             shard,
             experiment: asked.to_owned(),
             limit: options.limit,
+            protect: options.protect.clone(),
+            against: options.against.clone(),
+            compute: options.compute,
             batch: experiment.batch,
             seed: experiment.seed,
             device: pipeline.device_name.clone(),
@@ -374,6 +377,7 @@ fn check_fit(
     for trace in &experiment.traces {
         trace.check_fit(networks)?;
     }
+    check_validation(experiment, benchmark)?;
     let classes = networks.protected().network.num_classes();
     if classes != benchmark.class_names.len() {
         return Err(Error::Setting(format!(
@@ -383,6 +387,25 @@ fn check_fit(
         )));
     }
     Ok(())
+}
+
+/// Refuses to choose on validation data where there are none.
+fn check_validation(experiment: &Experiment, benchmark: &OpenBenchmark) -> Result<()> {
+    let Some(what) = experiment
+        .validates()
+        .filter(|_| benchmark.ood_val.is_empty())
+    else {
+        return Ok(());
+    };
+    let mut left_out = benchmark.left_out.iter();
+    let mend = match left_out.find(|it| it.role == LeftOut::VALIDATION) {
+        Some(set) => format!("{} is {}; {}", set.name, set.reason, set.command),
+        None => "take a benchmark that has some".to_owned(),
+    };
+    Err(Error::Setting(format!(
+        "{what} is chosen on validation data, and the benchmark `{}` has no out-of-distribution validation images: {mend}",
+        benchmark.name
+    )))
 }
 
 fn accuracy(scores: &Scores) -> f64 {
@@ -504,4 +527,39 @@ fn scores(
         pictures,
         costs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_chosen_without_validation_images() {
+        let root = Root::find().unwrap();
+        let (_, mut experiment) = Experiment::read("quick", &root).unwrap();
+        let mut benchmark = synthetic::benchmark(&experiment).unwrap();
+        assert!(check_validation(&experiment, &benchmark).is_ok());
+        benchmark.ood_val.clear();
+        benchmark.left_out.push(LeftOut {
+            name: "some-val".into(),
+            dataset: "some".into(),
+            role: LeftOut::VALIDATION,
+            reason: "missing".into(),
+            command: "cargo xtask fetch some".into(),
+        });
+        let refused = |experiment: &Experiment| {
+            let error = check_validation(experiment, &benchmark).unwrap_err();
+            error.to_string()
+        };
+        let error = refused(&experiment);
+        assert!(error.contains("[headline]"), "{error}");
+        assert!(
+            error.contains("some-val is missing; cargo xtask fetch some"),
+            "{error}"
+        );
+        experiment.headline = None;
+        assert!(refused(&experiment).contains("the fusion `"));
+        experiment.combinations.clear();
+        assert!(check_validation(&experiment, &benchmark).is_ok());
+    }
 }

@@ -41,7 +41,7 @@ pub struct Bench {
     batch: Option<usize>,
     /// What the diffusion networks' convolutions compute on, f32 or bf16 (on the CPU; fast where it has AMX) [default: as the
     /// experiment says]
-    #[arg(long, value_name = "TYPE", conflicts_with = "shard")]
+    #[arg(long, value_name = "TYPE")]
     compute: Option<Compute>,
     /// Seed of the choice of images, of random labels and of the bootstrap
     #[arg(long, value_name = "N")]

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use diffguard_datasets::ImageSet;
-use diffguard_datasets::benchmark;
+use diffguard_datasets::benchmark::{self, AnySet};
 use diffguard_report::pictures::{Caption, GridGroup, GridRow, PictureGrid, Verdict};
 
 use super::data_folders;
@@ -112,8 +111,8 @@ impl Compare {
             let rows = rows.iter().map(|row| {
                 let sample = &run.scores.samples[row.sample];
                 let place = sets.iter().find_map(|set| {
-                    let place = set.ids.iter().position(|id| *id == sample.id)?;
-                    (set.name == sample.set).then_some((set, place))
+                    let place = set.ids().iter().position(|id| *id == sample.id)?;
+                    (set.name() == sample.set).then_some((set, place))
                 });
                 let (set, place) = place.ok_or_else(|| {
                     Error::Setting(format!(
@@ -121,7 +120,8 @@ impl Compare {
                         run.experiment.benchmark, sample.id, sample.set
                     ))
                 })?;
-                let tile = outputs::tile(set.shape, &set.signed(place..place + 1))?;
+                let image = set.decode(place..place + 1)?;
+                let tile = outputs::tile(image.shape, &image.signed(0..1))?;
                 let mut lines = vec![sample.id.clone()];
                 lines.extend(class(sample.label).map(|name| format!("is {name}")));
                 lines.extend(class(sample.predicted).map(|name| format!("predicted {name}")));
@@ -155,7 +155,7 @@ impl Compare {
     }
 
     /// The in-distribution test images and those of the set, and the classes.
-    fn images(&self, run: &StoredRun, root: &Root) -> Result<([ImageSet; 2], Vec<String>)> {
+    fn images(&self, run: &StoredRun, root: &Root) -> Result<([AnySet; 2], Vec<String>)> {
         let data = Data::new(root, root.data())?;
         let shelf = data.shelf();
         let opened = benchmark::open(&run.experiment.benchmark, &shelf)?;
@@ -172,9 +172,7 @@ impl Compare {
             let what = format!("the benchmark `{benchmark}` has no set `{set}` any more");
             return Err(Error::Setting(what));
         };
-        Ok((
-            [opened.id_test.load()?, ood.set.load()?],
-            opened.class_names,
-        ))
+        let sets = [opened.id_test.clone(), ood.set.clone()];
+        Ok((sets, opened.class_names))
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use diffguard_report::table::{MethodGroup, Table, TerminalOptions};
 use diffguard_report::{Metric, csv, write_atomic};
 
-use crate::foreign;
+use crate::foreign::{self, Beside};
 use crate::stored_run::StoredRun;
 use crate::{Error, Result, Root, differences, evaluate};
 
@@ -49,8 +49,11 @@ impl Evaluate {
                 })?,
         };
         let rows = foreign::read(&self.file)?;
-        let (mut scores, left_out) =
-            foreign::beside(&self.file, &rows, &name, &run.name, &run.scores)?;
+        let Beside {
+            mut scores,
+            left_out,
+            passed_over,
+        } = foreign::beside(&self.file, &rows, &name, &run)?;
         scores.retain(|column| column == name || run.experiment.in_tables(column));
         let (replicates, seed) = (run.experiment.bootstrap, run.experiment.seed);
         let metrics = evaluate::metrics(&run.name, &scores, replicates, seed)?;
@@ -71,10 +74,15 @@ impl Evaluate {
         let out = self
             .out
             .unwrap_or_else(|| root.runs().join(format!("evaluate-{name}")));
-        let left_out = match left_out.as_slice() {
+        let mut left_out = match left_out.as_slice() {
             [] => String::new(),
             sets => format!("\nLeft out, without a score: {}.\n", sets.join(", ")),
         };
+        if passed_over > 0 {
+            left_out += &format!(
+                "\nPassed over, of images that the run did not take: {passed_over} scores.\n"
+            );
+        }
         let markdown = format!(
             "# {name} beside `{}`\n\nAUROC / FPR@95 in percent (in-distribution is the positive class); `metrics.csv` has \
              all metrics with 95 % intervals.\n\n{}{left_out}\n## Differences\n\n{}",

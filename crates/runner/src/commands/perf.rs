@@ -25,7 +25,7 @@ pub struct Perf {
     /// Threads of each side [default: all cores]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<usize>,
-    /// In place of the rows, measure the method's cost against images, steps and settings by thirty small runs, and write
+    /// In place of the rows, measure the method's cost against images, steps and settings by some forty small runs, and write
     /// tables and plots there
     #[arg(long, value_name = "DIR", conflicts_with_all = ["peer", "json", "only"])]
     cost: Option<PathBuf>,

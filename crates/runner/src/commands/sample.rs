@@ -10,6 +10,7 @@ use super::{data_folders, stop_signal_saying};
 use crate::data::{Data, Missing};
 use crate::experiment::Experiment;
 use crate::networks::Networks;
+use crate::perceptual::LoadedPerceptual;
 use crate::sample::{Asked, sample};
 use crate::{Error, Result, Root, device, outputs};
 
@@ -66,7 +67,10 @@ impl Sample {
         let data = Data::new(&root, root.data())?;
         data.weights(&experiment, &root, missing, stop)?;
         let benchmark = data.benchmark(&experiment.benchmark, missing, stop)?;
-        let networks = Networks::load(&experiment, &root, &device)?;
+        let networks = Networks {
+            perceptual: LoadedPerceptual::of(&experiment, &data, &device)?,
+            ..Networks::load(&experiment, &root, &device)?
+        };
         let asked = Asked {
             samples: self.samples,
             images: self.images,

@@ -39,26 +39,39 @@ impl Tables {
             let others = experiment::names(&root)?.into_iter();
             asked.extend(others.filter(|name| !stored.contains(name)));
         }
+        let mut failed = Vec::new();
         for some in asked.chunks(rayon::current_num_threads()) {
-            let made: Vec<Option<Made>> = some
+            let made: Vec<Result<Option<Made>>> = some
                 .par_iter()
                 .map(|name| make(name, fusions.as_ref(), &root, &stored))
-                .collect::<Result<_>>()?;
+                .collect();
             for (name, made) in some.iter().zip(made) {
                 match made {
-                    Some(made) => {
+                    // One that is damaged does not keep the others.
+                    Err(error) if asked.len() > 1 => {
+                        eprintln!("{name}: {error}");
+                        failed.push(name.as_str());
+                    }
+                    Err(error) => return Err(error),
+                    Ok(Some(made)) => {
                         made.report(&root);
                         if self.print {
                             crate::outputs::print(&made.run, &made.rebuilt);
                         }
                     }
-                    None => {
+                    Ok(None) => {
                         println!("{name}: no stored scores; `cargo xtask bench {name}` makes them")
                     }
                 }
             }
         }
-        Ok(())
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Setting(format!(
+                "not made again: {}; why is said above",
+                failed.join(", ")
+            ))),
+        }
     }
 }
 

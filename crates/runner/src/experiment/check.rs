@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use diffguard_guidance::LabelSource;
 use diffguard_ood::{combine, detectors, suggest};
 
-use super::{Combination, DetectorChoice, Experiment, Tune, base};
+use super::{Combination, DetectorChoice, Experiment, Figure, Tune, base};
 use crate::outputs::paper;
+use crate::sweep::Cell;
 use crate::{Error, Result};
 
 /// What is wrong.
@@ -19,6 +21,7 @@ impl Experiment {
         self.check_guards()?;
         self.check_denoisings()?;
         self.check_traces()?;
+        self.check_figures()?;
         self.check_headline()?;
         self.check_gallery()?;
         if let Some(paper) = &self.paper {
@@ -32,6 +35,9 @@ impl Experiment {
         rows.extend(self.aliases.iter().map(|alias| alias.name.clone()));
         for combination in &self.combinations {
             combination.check(&rows)?;
+            if rows.contains(&combination.name) {
+                return Err(format!("two rows are called `{}`", combination.name));
+            }
             rows.push(combination.name.clone());
         }
         self.check_published(&rows)
@@ -98,6 +104,13 @@ impl Experiment {
             if !known.insert(name) {
                 return Err(format!("two guards are called `{name}`"));
             }
+            let similarities = repeated(guard.similarity.iter().map(|it| it.as_str()));
+            if let Some(twice) = similarities {
+                return Err(format!("guard `{name}`: `similarity` has `{twice}` twice"));
+            }
+            if repeated(&guard.reference).is_some() {
+                return Err(format!("guard `{name}`: `reference` has one twice"));
+            }
         }
         Ok(())
     }
@@ -114,6 +127,9 @@ impl Experiment {
                     "denoise `{name}`: `after` = {rounds}, which is not 1 to {} of its {all} rounds",
                     all.saturating_sub(1)
                 ));
+            }
+            if let Some(twice) = repeated(&denoising.after) {
+                return Err(format!("denoise `{name}`: `after` has {twice} twice"));
             }
             if let Some(levels) = denoising.levels.filter(|it| !(1..=all).contains(it)) {
                 return Err(format!(
@@ -156,7 +172,60 @@ impl Experiment {
         }
         let mut named = headline.guards.iter().flatten();
         let checked = named.try_for_each(|name| self.check_guard(name));
-        checked.map_err(|what| format!("headline: {what}"))
+        checked.map_err(|what| format!("headline: {what}"))?;
+        let mut candidates = self
+            .guards
+            .iter()
+            .filter(|guard| headline.names(&guard.name));
+        match candidates.any(|guard| guard.label == LabelSource::Predicted) {
+            true => Ok(()),
+            false => Err("headline: no guard that it names has `label = \"predicted\"`".into()),
+        }
+    }
+
+    /// What out-of-distribution validation images are needed for, if for anything.
+    pub(crate) fn validates(&self) -> Option<String> {
+        let tuned =
+            |detector: &&DetectorChoice| !matches!(detector.tune, None | Some(Tune::Switch(false)));
+        let fitted = |fusion: &&Combination| {
+            combine::entry(&fusion.rule).is_ok_and(|rule| rule.needs_ood_validation)
+        };
+        let headline = self
+            .headline
+            .as_ref()
+            .map(|_| "the setting of [headline]".into());
+        let tuned = self.detectors.iter().find(tuned);
+        let fitted = self.combinations.iter().find(fitted);
+        headline
+            .or(tuned.map(|it| format!("`tune` of the detector `{}`", it.row())))
+            .or(fitted.map(|it| format!("the fusion `{}`", it.name)))
+    }
+
+    /// Figures over axes that there are.
+    fn check_figures(&self) -> Checked {
+        for figure in &self.figures {
+            let along = |cell: &&Cell| {
+                cell.base == figure.guard
+                    && (figure.axis == Figure::EVALUATIONS || cell.at(&figure.axis).is_some())
+            };
+            let fault = |what: String| format!("figure `{}`: {what}", figure.name);
+            let points: Vec<&Cell> = self.cells.iter().filter(along).collect();
+            if points.is_empty() {
+                let (guard, axis) = (&figure.guard, &figure.axis);
+                return Err(fault(format!("no guard `{guard}` varies along `{axis}`")));
+            }
+            let names = points.iter().filter_map(|cell| cell.at(&figure.axis));
+            if let Some(point) = names
+                .into_iter()
+                .find(|point| Figure::place(point).is_none())
+            {
+                let axis = &figure.axis;
+                return Err(fault(format!(
+                    "the point `{point}` of `{axis}` is no number"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn check_gallery(&self) -> Checked {
@@ -249,6 +318,17 @@ impl Combination {
     /// `rows`: those before it.
     fn check(&self, rows: &[String]) -> Checked {
         combine::build(&self.rule, self.parameters.clone()).map_err(|error| error.to_string())?;
+        let entry = combine::entry(&self.rule).map_err(|error| error.to_string())?;
+        let (name, rule, given) = (&self.name, &self.rule, self.of.len());
+        match entry.components {
+            Some(takes) if takes != given => {
+                return Err(format!(
+                    "`{name}`: {rule} combines {takes} rows, and `of` has {given}"
+                ));
+            }
+            None if given == 0 => return Err(format!("`{name}`: `of` has no row to combine")),
+            _ => {}
+        }
         for row in &self.of {
             if !rows.contains(row) {
                 let what = unknown(row, rows.iter().map(String::as_str));
@@ -263,6 +343,13 @@ impl Combination {
         }
         Ok(())
     }
+}
+
+/// The first item that is there twice.
+fn repeated<T: Ord>(items: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut known = BTreeSet::new();
+    let mut items = items.into_iter();
+    items.find_map(|item| known.replace(item))
 }
 
 /// That there is no `name`, with the nearest one, or all that there are.

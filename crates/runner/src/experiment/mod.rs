@@ -204,6 +204,14 @@ pub struct Headline {
     pub fast: bool,
 }
 
+impl Headline {
+    /// Whether the guard of this name stands for election.
+    pub fn names(&self, guard: &str) -> bool {
+        let named = self.guards.as_ref();
+        named.is_none_or(|names| names.iter().any(|name| name == guard))
+    }
+}
+
 /// A baseline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,6 +261,18 @@ pub struct Figure {
     pub guard: String,
     /// The similarity; where not given, each cell's best one on validation data.
     pub similarity: Option<SimilarityName>,
+}
+
+impl Figure {
+    /// The axis of cost.
+    pub const EVALUATIONS: &str = "evaluations";
+
+    /// A point's place on an axis: its number, or the one that its name ends with (`ddim25`).
+    pub fn place(point: &str) -> Option<f64> {
+        let digits =
+            point.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '-' && c != '.');
+        digits.parse().ok()
+    }
 }
 
 /// A published table (experiments/paper.toml) and which of its rows are which of ours.
@@ -440,6 +460,11 @@ impl Guard {
 
     /// The name of the score column of a reference and a similarity.
     pub fn column(&self, reference: Reference, similarity: SimilarityName) -> String {
+        self.column_called(reference, similarity.as_str())
+    }
+
+    /// The same of several similarities together, by whatever name they have.
+    pub(crate) fn column_called(&self, reference: Reference, similarity: &str) -> String {
         match reference {
             Reference::Input => format!("diffguard-{}/{similarity}", self.name),
             Reference::Reconstruction => format!("diffguard-{}/{similarity}@recon", self.name),

@@ -10,9 +10,6 @@ use super::{Run, tables::best_column};
 use crate::experiment::Figure;
 use crate::{Error, Result};
 
-/// The axis of cost.
-const EVALUATIONS: &str = "evaluations";
-
 /// Draws the figures of an experiment.
 ///
 /// # Errors
@@ -34,16 +31,14 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
                 Some(similarity) => Some(format!("diffguard-{}/{similarity}", cell.guard)),
                 None => best_column(run, &cell.guard),
             };
-            let x = match figure.axis == EVALUATIONS {
+            let x = match figure.axis == Figure::EVALUATIONS {
                 true => column
                     .as_deref()
                     .and_then(|column| of_row(run, column))
                     .map(|cost| cost.unet_evaluations),
                 false => cell
-                    .point
-                    .iter()
-                    .find(|(axis, _)| *axis == figure.axis)
-                    .map(|(_, value)| number(figure, value))
+                    .at(&figure.axis)
+                    .map(|point| number(figure, point))
                     .transpose()?,
             };
             let found = column.and_then(|column| average(rows, &column, role, Metric::Auroc));
@@ -51,7 +46,7 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
                 continue;
             };
             // On the axis of cost the first axis makes the line.
-            let along = match figure.axis == EVALUATIONS {
+            let along = match figure.axis == Figure::EVALUATIONS {
                 true => cell.point.first().map(|(axis, _)| axis.clone()),
                 false => Some(figure.axis.clone()),
             };
@@ -100,10 +95,8 @@ fn chart(run: &Run, rows: &[MetricRow], figure: &Figure) -> Result<LineChart> {
     })
 }
 
-/// A point's place on the axis: its number, or the one that its name ends with (`ddim25`).
 fn number(figure: &Figure, value: &str) -> Result<f64> {
-    let digits = value.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '-' && c != '.');
-    digits.parse().map_err(|_| {
+    Figure::place(value).ok_or_else(|| {
         Error::Setting(format!(
             "figure `{}`: the point `{value}` of `{}` is no number",
             figure.name, figure.axis

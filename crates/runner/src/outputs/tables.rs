@@ -100,12 +100,16 @@ pub(super) fn best_column(run: &Run, guard: &str) -> Option<String> {
     best_on_validation(run, columns_of(run, guard))
 }
 
-/// The column of these with the highest mean AUROC on the validation sets; the first of equals.
+/// The column of these with the highest mean AUROC on the validation sets; the first of equals, and where there is no such set.
 pub(super) fn best_on_validation(
     run: &Run,
     columns: impl IntoIterator<Item = String>,
 ) -> Option<String> {
-    let rated = columns.into_iter().filter_map(|name| {
+    let mut columns = columns.into_iter();
+    if run.scores.sets(Split::OodVal).is_empty() {
+        return columns.find(|name| run.scores.column(name).is_some());
+    }
+    let rated = columns.filter_map(|name| {
         let values = run.scores.column(&name)?;
         let auroc = evaluate::validation_auroc(&name, values, &run.scores).ok()?;
         Some((auroc, name))

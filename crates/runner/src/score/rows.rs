@@ -10,7 +10,9 @@ use ndarray::Array2;
 use crate::baselines::Baseline;
 use crate::bench::{Chosen, candidate};
 use crate::evaluate::fuse;
-use crate::experiment::{Combination, Denoising, Experiment, Guard, HEADLINE, base, unknown};
+use crate::experiment::{
+    Alias, Combination, Denoising, Experiment, Guard, HEADLINE, base, unknown,
+};
 use crate::pipeline::array;
 use crate::scores::{Sample, Scores};
 use crate::stages::denoising_columns;
@@ -23,6 +25,7 @@ pub(super) struct Rows<'a> {
     guard: &'a Guard,
     denoisings: &'a [Denoising],
     detectors: Vec<(String, Box<dyn Detector>)>,
+    aliases: Vec<&'a Alias>,
     fusions: Vec<&'a Combination>,
     /// The columns of denoising with another network than the guard's, which is not here any more.
     pub(super) left_out: Vec<String>,
@@ -56,10 +59,17 @@ impl<'a> Rows<'a> {
             guard,
             denoisings,
             detectors: of_logits(baselines)?,
+            aliases: Vec::new(),
             fusions: Vec::new(),
             left_out: others.iter().map(Denoising::column).collect(),
         };
         let mut known = rows.parts();
+        for alias in &experiment.aliases {
+            if known.contains(&alias.of) {
+                known.push(alias.name.clone());
+                rows.aliases.push(alias);
+            }
+        }
         for fusion in &experiment.combinations {
             if fusion.of.iter().all(|row| known.contains(row)) {
                 known.push(fusion.name.clone());
@@ -69,7 +79,7 @@ impl<'a> Rows<'a> {
         Ok(rows)
     }
 
-    /// What is no fusion.
+    /// What is made of no other row.
     fn parts(&self) -> Vec<String> {
         let guard = self.guard;
         let similarities = guard.reference.iter().flat_map(|reference| {
@@ -95,6 +105,7 @@ impl<'a> Rows<'a> {
     /// Says why a row of the run is none of them; names the nearest one, or all.
     pub(super) fn check(&self, by: &str) -> Result<()> {
         let mut all = self.parts();
+        all.extend(self.aliases.iter().map(|alias| alias.name.clone()));
         all.extend(self.fusions.iter().map(|fusion| fusion.name.clone()));
         all.retain(|row| self.experiment.in_tables(row));
         if all.iter().any(|row| row == by) {
@@ -188,6 +199,10 @@ impl<'a> Rows<'a> {
         let (elected, values) =
             candidate(self.guard, chosen.reference, &chosen.similarities, &all)?;
         all.push(HEADLINE, values)?;
+        for alias in &self.aliases {
+            let values = all.column(&alias.of).unwrap_or_default().to_vec();
+            all.push(&alias.name, values)?;
+        }
         for fusion in &self.fusions {
             all.push(&fusion.name, fuse(fusion, &all)?)?;
         }
