@@ -170,7 +170,7 @@ fn rows_are_compared_whether_or_not_their_images_are_at_hand() {
 
     // A run whose images are not here.
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let published = repository.join("results/cifar10-denoise");
+    let published = repository.join("results/cifar10");
     let (published, here) = (published.to_str().unwrap(), clone.path("."));
     let output = clone
         .command(&["compare", "msp", "ebo", "--set", "tin", "--run", published])

@@ -93,7 +93,7 @@ fn an_image_in_colour_is_judged_by_what_denoising_says() {
     let folder = tempfile::tempdir().unwrap();
     let (image, out) = (picture(), folder.path().join("colour.png"));
     let row = "denoising+ebo";
-    let model = ["--model", "cifar10-denoise", "--by", row, "--json", "--out"];
+    let model = ["--model", "cifar10", "--by", row, "--json", "--out"];
     let output = score(&[&[image.as_str()], &model[..], &[out.to_str().unwrap()]].concat());
     let findings = findings(&output);
     assert_eq!(findings.len(), 1);
