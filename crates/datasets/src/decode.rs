@@ -1,10 +1,10 @@
-//! JPEG and PNG bytes to pictures, as PIL's `convert("RGB")` gives them.
+//! JPEG, PNG and GIF bytes to pictures, as PIL's `convert("RGB")` gives them.
 //!
 //! The bytes may come from anywhere. A header is weighed against the number of bytes that follow before memory is set
 //! aside: no picture is larger than [`PIXEL_LIMIT`], and none larger than its bytes could describe. A JPEG that is cut
 //! short is an error (many decoders fill up with grey).
 //!
-//! Both are equal to PIL's to the last bit: PNG by the crate `image`; JPEG by `jpeg`, since the crate's own decoder is
+//! All are equal to PIL's to the last bit: PNG and GIF by the crate `image`; JPEG by `jpeg`, since the crate's own decoder is
 //! off by up to 5 levels in a fifth of the values of TinyImageNet. The crate's decodes what `jpeg` leaves to it: four
 //! colours (CMYK), colour at less than half resolution, and damaged files, which PIL too fills up in its own way.
 
@@ -13,6 +13,7 @@ mod jpeg;
 use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::gif::GifDecoder;
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageResult, Limits};
@@ -30,10 +31,13 @@ const JPEG_PIXELS: u64 = 512;
 /// The most bits of unpacked PNG that a byte can describe: deflate's best ratio.
 const PNG_BITS: u64 = 8 * 1032;
 
+/// The most pixels that a byte of GIF can describe: a code of twelve bits stands for 4096 of them at most.
+const GIF_PIXELS: u64 = 4096;
+
 /// What to do about a damaged picture.
 const AGAIN: &str = "the picture is damaged: download or unpack the data set again";
 
-/// Decodes a JPEG or PNG to three colours, `[3, height, width]`. Grey becomes three equal colours, transparency is
+/// Decodes a JPEG, a PNG or the first picture of a GIF to three colours, `[3, height, width]`. Grey becomes three equal colours, transparency is
 /// dropped, of 16 bits the upper eight are kept. `path` (the archive or folder) and `entry` (the name in it) only name
 /// the picture in errors.
 ///
@@ -59,8 +63,13 @@ pub fn rgb(bytes: &[u8], path: &Path, entry: &str) -> Result<Picture> {
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits);
             decode(decoder, bytes.len(), PNG_BITS / png_bits(bytes)).map_err(fault)?
         }
+        // The first picture of one, as PIL opens it.
+        [b'G', b'I', b'F', b'8', ..] => {
+            let decoder = GifDecoder::new(Cursor::new(bytes));
+            decode(decoder, bytes.len(), GIF_PIXELS).map_err(fault)?
+        }
         _ => {
-            let problem = "neither a JPEG nor a PNG";
+            let problem = "neither a JPEG nor a PNG nor a GIF";
             return Err(Error::format(path, entry, problem, AGAIN));
         }
     };

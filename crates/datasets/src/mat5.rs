@@ -127,7 +127,8 @@ pub fn svhn(path: &Path, bytes: &[u8]) -> Result<ImageSet> {
         }
         let digit = label as i64 % 10;
         digits.push(digit);
-        ids.push(format!("svhn/test/{index:06}_{digit}.jpg"));
+        // Its lists count from 1.
+        ids.push(format!("svhn/test/{:06}_{digit}.jpg", index + 1));
     }
     // Columns first in the file, rows first here.
     let mut pixels = vec![0; values.len()];

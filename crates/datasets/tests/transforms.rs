@@ -49,3 +49,15 @@ fn sides_of_nothing_are_errors() {
         .is_err()
     );
 }
+
+#[test]
+fn a_picture_without_a_sensible_size_is_refused() {
+    let shape = ImageShape {
+        channels: 3,
+        height: 1,
+        width: 1 << 22,
+    };
+    let thread = Picture::new(shape, vec![0; shape.len()]).unwrap();
+    let error = Preprocess::CIFAR.apply(&thread).unwrap_err().to_string();
+    assert!(error.contains("4194304 x 1"), "{error}");
+}

@@ -120,18 +120,35 @@ impl QuickUnetConfig {
 }
 
 impl QuickUnetConfig {
-    /// Refuses images that cannot be folded and halved.
-    fn check(&self) -> Result<(), Error> {
-        let unit = 2 * self.patch;
-        match unit > 0 && self.image_size > 0 && self.image_size.is_multiple_of(unit) {
-            true => Ok(()),
-            false => Err(Error::Configuration {
+    /// Refuses images that cannot be folded and halved, and sizes that do not divide each other.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] names the key.
+    pub fn check(&self) -> Result<(), Error> {
+        let fault = |what: String| {
+            Err(Error::Configuration {
                 network: "quick U-Net",
-                what: format!(
-                    "`image_size` has to be a multiple of 2 * patch = {unit}, found {}",
-                    self.image_size
-                ),
-            }),
+                what,
+            })
+        };
+        let multiple = |name: &str, value: usize, of: &str, unit: usize| match unit > 0
+            && value > 0
+            && value.is_multiple_of(unit)
+        {
+            true => Ok(()),
+            false => fault(format!(
+                "`{name}` has to be a multiple of {of} = {unit}, found {value}"
+            )),
+        };
+        multiple("image_size", self.image_size, "2 * patch", 2 * self.patch)?;
+        multiple("channels", self.channels, "groups", self.groups)?;
+        multiple("channels", self.channels, "two", 2)?;
+        multiple("2 * channels", 2 * self.channels, "heads", self.heads)?;
+        match [self.image_channels, self.num_classes, self.blocks].contains(&0) {
+            true => {
+                fault("`image_channels`, `num_classes` and `blocks` have to be 1 at least".into())
+            }
+            false => Ok(()),
         }
     }
 }

@@ -219,6 +219,24 @@ fn a_users_own_classifier() {
     );
     let text = refused(&head.replace("std = [0.2, 0.2, 0.2]", "std = [0.2, 0.0, 0.2]"));
     assert!(text.contains("`std` must be positive"), "{text}");
+    // A training that diverged.
+    let (name, shape, mut bytes) = tensors[0].clone();
+    bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let mut ruined = tensors.clone();
+    ruined[0] = (name, shape, bytes);
+    let views = ruined.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+        (name.as_str(), view)
+    });
+    let file = dir.path().join("mine.safetensors");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, serialize(views, None).unwrap()).unwrap();
+    let text = refused(&format!("{head}{keys}"));
+    assert!(
+        text.contains("mine.safetensors") && text.contains("NaN"),
+        "{text}"
+    );
+    std::fs::write(&file, whole).unwrap();
     let text = refused(&format!("sha256 = 'abc'\n{head}{keys}"));
     assert!(text.contains("abc"), "{text}");
     let text = refused(&format!("runtime = 'onnx'\n{head}"));

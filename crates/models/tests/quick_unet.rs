@@ -90,3 +90,19 @@ fn the_summary_is_of_the_size_that_the_configuration_names() {
     let network: DiffusionNetwork = toml::from_str(&format!("{text}image_size = 56\n")).unwrap();
     assert_eq!(network.summary().unwrap(), large);
 }
+
+#[test]
+fn sizes_that_do_not_divide_each_other_are_refused() {
+    QuickUnetConfig::new(8).check().unwrap();
+    for (config, key) in [
+        (QuickUnetConfig::new(8).with_patch(4), "image_size"),
+        (QuickUnetConfig::new(8).with_patch(0), "image_size"),
+        (QuickUnetConfig::new(8).with_groups(5), "groups"),
+        (QuickUnetConfig::new(8).with_heads(5), "heads"),
+        (QuickUnetConfig::new(8).with_heads(0), "heads"),
+        (QuickUnetConfig::new(0), "num_classes"),
+    ] {
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}

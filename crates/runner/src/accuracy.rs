@@ -112,7 +112,7 @@ pub fn measure(
     })
 }
 
-/// Adds a measurement to the table in `folder` (in place of an earlier one of the same model and data), and writes the
+/// Adds a measurement to the table in `folder` (in place of an earlier one of the same weights and images), and writes the
 /// page beside it.
 ///
 /// # Errors
@@ -127,7 +127,11 @@ pub fn record(folder: &Path, accuracy: &Accuracy) -> Result<()> {
             rows.push(row.map_err(|error| Error::file(&path, error))?);
         }
     }
-    rows.retain(|row| (&row.model, &row.dataset) != (&accuracy.model, &accuracy.dataset));
+    let what = |row: &Accuracy| {
+        let names = (row.model.clone(), row.dataset.clone());
+        (names, row.weights_sha256.clone(), row.images_sha256.clone())
+    };
+    rows.retain(|row| what(row) != what(accuracy));
     rows.push(accuracy.clone());
     rows.sort_by(|a, b| (&a.dataset, &a.model).cmp(&(&b.dataset, &b.model)));
     let mut table = csv::Writer::from_writer(Vec::new());

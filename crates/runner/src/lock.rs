@@ -122,7 +122,10 @@ impl Drop for Lock {
 impl Owner {
     fn this() -> Self {
         let process = std::process::id();
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments = std::env::args_os().skip(1);
+        let arguments: Vec<String> = arguments
+            .map(|it| it.to_string_lossy().into_owned())
+            .collect();
         Self {
             user: user(),
             host: host(),

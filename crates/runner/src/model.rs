@@ -10,7 +10,7 @@ use diffguard_models::described::DescribedClassifier;
 use diffguard_models::network::{ClassifierNetwork, WeightsRecord};
 
 use crate::data::Data;
-use crate::{Error, Result, Root};
+use crate::{Error, Result, Root, toml_file};
 
 /// A classifier that was found: what it is, and where its weights are.
 pub struct FoundClassifier {
@@ -41,9 +41,10 @@ impl FoundClassifier {
             return Self::described(described);
         }
         if path.extension().is_some_and(|ending| ending == "toml") {
-            return match WeightsRecord::<ClassifierNetwork>::read(path) {
-                Ok(record) => Self::recorded(path, record),
-                Err(_) => Self::described(DescribedClassifier::read(path)?),
+            let table: toml::Table = toml_file::read(path)?;
+            return match table.contains_key("file") {
+                true => Self::recorded(path, WeightsRecord::read(path)?),
+                false => Self::described(DescribedClassifier::read(path)?),
             };
         }
         let manifest = &data.manifest;
@@ -110,6 +111,8 @@ impl FoundClassifier {
     }
 
     fn recorded(path: &Path, record: WeightsRecord<ClassifierNetwork>) -> Result<Self> {
+        let checked = record.network.check();
+        checked.map_err(|what| Error::file(path, what))?;
         let weights = record.weights_path(path);
         let sha256 = file_sha256(&weights)?;
         if sha256 != record.sha256 {

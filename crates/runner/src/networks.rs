@@ -26,6 +26,10 @@ pub struct Provenance {
     pub record: String,
     /// SHA-256 of the weights file.
     pub sha256: String,
+    /// SHA-256 of what is said of the weights, family and sizes, where that is a person's description: another one makes another
+    /// network of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description_sha256: Option<String>,
     /// Stored numbers: parameters and running statistics.
     pub parameters: usize,
     /// Day on which the training ended; empty for a published checkpoint.
@@ -73,6 +77,14 @@ pub struct LoadedDiffusion {
 }
 
 impl Provenance {
+    /// What the network is in the keys of stored outputs.
+    pub fn key(&self) -> String {
+        match &self.description_sha256 {
+            Some(description) => format!("{} as {description}", self.sha256),
+            None => self.sha256.clone(),
+        }
+    }
+
     /// The record's name without folder and ending.
     pub fn name(&self) -> &str {
         let file = self.record.rsplit('/').next().unwrap_or(&self.record);
@@ -204,6 +216,7 @@ fn no_diffusion() -> Error {
 /// A classifier by its record.
 fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedClassifier> {
     let record = Recorded::<ClassifierNetwork>::read(name, root)?;
+    record.network.check().map_err(|what| record.fault(what))?;
     let (source, sha256) = record.open(root)?;
     let map = match record.is_own() {
         true => KeyMap::native(),
@@ -213,6 +226,7 @@ fn load_classifier(name: &str, root: &Root, device: &Device) -> Result<LoadedCla
     let provenance = Provenance {
         record: name.to_owned(),
         sha256,
+        description_sha256: record.description_sha256,
         parameters: record.network.stored_numbers(device),
         date: record.date,
     };
@@ -302,6 +316,7 @@ impl LoadedDiffusion {
             provenance: Provenance {
                 record: record.name.clone(),
                 sha256,
+                description_sha256: record.description_sha256.clone(),
                 parameters: network.summary()?.parameters,
                 date: record.date.clone(),
             },

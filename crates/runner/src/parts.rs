@@ -309,6 +309,7 @@ mod tests {
             provenance: Provenance {
                 record: "toy".into(),
                 sha256: "0".into(),
+                description_sha256: None,
                 parameters: 0,
                 date: String::new(),
             },

@@ -72,23 +72,23 @@ impl Published {
             perceptual: LoadedPerceptual::of(&experiment, &data, device)?,
             ..Networks::load(&experiment, root, device)?
         };
-        let then = record.classifiers.first().map(|c| (&c.record, &c.sha256));
+        let then = record.classifiers.first().map(|it| (&it.record, it.key()));
         let protected = &networks.protected().provenance;
         let unet = &networks.diffusion(inversion)?.provenance;
         for ((name, then), now) in [
             (
-                then.unwrap_or((&protected.record, &diffusion.record)),
+                then.unwrap_or((&protected.record, diffusion.record.clone())),
                 protected,
             ),
-            ((&diffusion.record, &diffusion.sha256), unet),
+            ((&diffusion.record, diffusion.key()), unet),
         ] {
-            if *then != now.sha256 {
+            if then != now.key() {
                 return Err(Error::file(
                     &path,
                     format!(
                         "the run was made with {name} of sha256 {then}, which is {} now: its validation scores are \
                          stale; run the benchmark again",
-                        now.sha256
+                        now.key()
                     ),
                 ));
             }

@@ -16,6 +16,8 @@
 //! A guard that an axis touches, itself or through its inversion, becomes one guard a cell, called
 //! `free[dsg_cut=0.2, spacing=ddim10]`. Cells are guards of one experiment, so what two of them share is computed once.
 
+use std::collections::BTreeSet;
+
 use diffguard_ood::suggest;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -87,6 +89,7 @@ pub fn expand(experiment: &mut Table) -> Result<(), String> {
         .iter()
         .map(|axis| axis_of(axis, &guards, &inversions))
         .collect::<Result<Vec<_>, _>>()?;
+    check_apart(&axes)?;
 
     let mut cells = Vec::new();
     let mut expanded = Vec::new();
@@ -100,6 +103,13 @@ pub fn expand(experiment: &mut Table) -> Result<(), String> {
                     || axis.touches(&Target::Inversion(inversion.clone()))
             })
             .collect();
+        let mut names = BTreeSet::new();
+        if let Some(twice) = touching.iter().find(|axis| !names.insert(&axis.name)) {
+            return Err(format!(
+                "two [[vary]] of the guard `{name}` are called `{}`, by the last word of their first key",
+                twice.name
+            ));
+        }
         for point in grid(&touching) {
             let mut guard = guard.clone();
             let mut own = Vec::new();
@@ -245,6 +255,26 @@ fn axis_of(axis: &Value, guards: &[Table], inversions: &Table) -> Result<Axis, S
     })
 }
 
+/// Refuses two axes that vary one setting: the later one would have its way.
+fn check_apart(axes: &[Axis]) -> Result<(), String> {
+    for (i, axis) in axes.iter().enumerate() {
+        for other in &axes[..i] {
+            let mut varied = axis.varied.iter();
+            let same = varied.find(|a| {
+                let mut others = other.varied.iter();
+                others.any(|b| a.target == b.target && a.path == b.path)
+            });
+            if let Some(same) = same {
+                let path = same.path.join(".");
+                return Err(format!(
+                    "two [[vary]] change `{path}`; give one of them all values"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// `[headline] guards` may name the base of a sweep: all of its cells stand for election then.
 fn elect_cells(experiment: &mut Table, cells: &[Cell]) {
     let Some(Value::Table(headline)) = experiment.get_mut("headline") else {
@@ -384,6 +414,18 @@ mod tests {
         );
         assert_eq!(table["headline"]["guards"].as_array().unwrap().len(), 6);
         assert_eq!(table["inversion"].as_table().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_setting_has_one_axis_and_one_name() {
+        let refused = |vary: &str| expanded(vary).unwrap_err();
+        let twice = "[[vary]]\n'guard.free.guidance.scale' = [1, 2]\n[[vary]]\n'guard.free.guidance.scale' = [3, 5]";
+        assert!(refused(twice).contains("two [[vary]] change `guidance.scale`"));
+        let named = "[[vary]]\n'guard.free.synthesis.solver' = ['a', 'b']\n[[vary]]\n'inversion.lower.solver' = ['a', 'b']";
+        assert!(refused(named).contains("of the guard `free` are called `solver`"));
+        // Of two guards they are two settings.
+        let two = "[[vary]]\n'guard.free.guidance.scale' = [1, 2]\n[[vary]]\n'guard.plain.guidance.scale' = [1, 2]";
+        assert_eq!(names(&expanded(two).unwrap()).len(), 4);
     }
 
     #[test]

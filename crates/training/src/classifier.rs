@@ -58,7 +58,7 @@ fn accuracy(
 
 pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let (config, table): (ClassifierTraining, _) = read(path)?;
-    check(&config.optimisation, path)?;
+    check(&config.name, &config.optimisation, path)?;
     config.network.check().map_err(|what| Error::Config {
         path: path.to_owned(),
         what: format!("network: {what}"),

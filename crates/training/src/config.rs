@@ -140,14 +140,17 @@ pub(crate) fn identity(table: &toml::Table, optimisation: &Optimisation) -> Stri
     table.to_string()
 }
 
-/// Refuses settings that no run can have.
-pub(crate) fn check(optimisation: &Optimisation, path: &Path) -> Result<(), Error> {
+/// Refuses a name that is no file's, and settings that no run can have.
+pub(crate) fn check(name: &str, optimisation: &Optimisation, path: &Path) -> Result<(), Error> {
     let fault = |what: &str| {
         Err(Error::Config {
             path: path.to_owned(),
             what: what.to_owned(),
         })
     };
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
+        return fault("`name` is that of a file, without a folder");
+    }
     match optimisation {
         o if o.batch == 0 => fault("optimisation.batch is 0; it must be at least 1"),
         o if o.steps() == 0 => {
@@ -163,6 +166,26 @@ pub(crate) fn check(optimisation: &Optimisation, path: &Path) -> Result<(), Erro
     }
 }
 
+impl DiffusionTraining {
+    /// Refuses shares that are none.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), Error> {
+        check(&self.name, &self.optimisation, path)?;
+        let fault = |what: &str| {
+            Err(Error::Config {
+                path: path.to_owned(),
+                what: what.to_owned(),
+            })
+        };
+        match self {
+            it if !(0.0..=1.0).contains(&it.null_share) => fault("null_share must lie in 0..=1"),
+            it if !(0.0..1.0).contains(&it.ema_decay) => {
+                fault("ema_decay must lie in 0..1: at 1 the average stays at the initial weights")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +198,25 @@ mod tests {
         network = { family = "cifar-resnet", blocks = 1, width = 4, num_classes = 8, input_side = 28, mean = [0.3], std = [0.4] }
         optimisation = { seed = 0, batch = 1, images = 1, learning_rate = 1e-3, warmup_steps = 0, final_share = 1.0, weight_decay = 0.0, checkpoint_minutes = 1.0 }
     "#;
+
+    #[test]
+    fn what_is_no_share_and_no_file_s_name_is_refused() {
+        let text = include_str!("../../../experiments/train/quick-unet.toml");
+        let checked = |text: &str| {
+            let config: DiffusionTraining = toml::from_str(text).expect("a configuration");
+            config.check(Path::new("toy.toml"))
+        };
+        checked(text).expect("right");
+        for (right, wrong, key) in [
+            ("null_share = 0.1", "null_share = 15.0 #", "null_share"),
+            ("ema_decay = 0.999", "ema_decay = 1.0", "ema_decay"),
+            ("name = \"", "name = \"mine/", "`name`"),
+        ] {
+            assert!(text.contains(right));
+            let error = checked(&text.replace(right, wrong)).expect_err("refused");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
 
     #[test]
     fn a_classifier_is_trained_on_noise_where_a_schedule_is_given() {

@@ -11,7 +11,7 @@ use diffguard_models::quick_unet::QuickUnet;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::config::{DiffusionTraining, check, identity, read};
+use crate::config::{DiffusionTraining, identity, read};
 use crate::data::{Purpose, Sampler, augment, load, pixels, stream};
 use crate::finish::finish;
 use crate::run::run;
@@ -73,7 +73,7 @@ fn loss(
 
 pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
     let (config, table): (DiffusionTraining, _) = read(path)?;
-    check(&config.optimisation, path)?;
+    config.check(path)?;
     let Some(quick) = config.network.quick_unet() else {
         return Err(Error::Config {
             path: path.to_owned(),
@@ -81,6 +81,7 @@ pub(crate) fn train(path: &Path, context: &Context) -> Result<Outcome, Error> {
                 .to_owned(),
         });
     };
+    quick.check()?;
     let (num_classes, image_channels) = (quick.num_classes, quick.image_channels);
     let split = load(config.data, context)?;
     if num_classes != config.data.num_classes() || image_channels != split.train.shape.channels {

@@ -30,15 +30,16 @@ pub enum Error {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// The loss is no longer a number.
+    /// The loss or a weight is no longer a number.
     #[error(
-        "the loss is {loss} at step {step}: lower `learning_rate`, and start from the last checkpoint"
+        "{what} at step {step}: lower `learning_rate`, and train into another --out directory (the checkpoints of this one are \
+         of these settings)"
     )]
     Diverged {
         /// The step.
         step: usize,
-        /// The loss.
-        loss: f32,
+        /// What is no number.
+        what: String,
     },
     /// The training data.
     #[error(transparent)]

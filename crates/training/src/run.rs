@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -92,7 +92,7 @@ pub(crate) fn run<M: Module + Clone>(
         if !value.is_finite() {
             return Err(Error::Diverged {
                 step: state.step,
-                loss: value,
+                what: format!("the loss is {value}"),
             });
         }
         module = optimiser.step(rate, module, gradients);
@@ -136,6 +136,13 @@ pub(crate) fn run<M: Module + Clone>(
         let due = saved.elapsed().as_secs_f64() >= 60.0 * optimisation.checkpoint_minutes;
         if due || stopped || state.step == total {
             let averaged = ema.as_ref().map(|ema| ema.apply(&module));
+            // It would take the place of a good one.
+            if !is_finite(&module) {
+                return Err(Error::Diverged {
+                    step: state.step,
+                    what: "a weight is no number".to_owned(),
+                });
+            }
             save(context.out, &module, &optimiser, averaged.as_ref(), &state)?;
             saved = Instant::now();
         }
@@ -155,6 +162,20 @@ pub(crate) fn run<M: Module + Clone>(
         curve: state.curve,
         stopped,
     })
+}
+
+/// Whether every weight is a number.
+fn is_finite<M: Module>(module: &M) -> bool {
+    struct Finite(bool);
+    impl ModuleVisitor for Finite {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let weight = param.val().detach().without_autodiff();
+            self.0 &= weight.abs().sum().into_scalar::<f32>().is_finite();
+        }
+    }
+    let mut finite = Finite(true);
+    module.visit(&mut finite);
+    finite.0
 }
 
 fn directory(path: &Path, error: &dyn std::fmt::Display) -> Error {
@@ -351,6 +372,15 @@ mod tests {
                 Ok((module.forward(x) - y).square().mean())
             },
         )
+    }
+
+    #[test]
+    fn a_ruined_weight_takes_no_checkpoint_s_place() {
+        let good = LinearConfig::new(3, 2).init(&Device::flex());
+        assert!(is_finite(&good));
+        let mut ruined = good;
+        ruined.weight = ruined.weight.map(|weight| weight * f32::NAN);
+        assert!(!is_finite(&ruined));
     }
 
     fn weights(trained: &Trained<Linear>) -> Vec<f32> {

@@ -170,7 +170,7 @@ impl Transfer<'_> {
         Ok(have)
     }
 
-    /// At which byte the response begins; the unfinished file then has exactly as many.
+    /// At which byte the response begins; the unfinished file then has exactly as many, or is begun anew at 0.
     fn offset(&self, response: &Response<Body>, have: u64) -> Result<u64, End> {
         let status = response.status();
         let range = response
@@ -195,7 +195,7 @@ impl Transfer<'_> {
                         self.label,
                         "the server cannot go on where it stopped, or its file has changed: from the beginning",
                     );
-                    self.discard()?;
+                    // What is there stays until the answer is seen to be the file.
                 }
                 Ok(0)
             }

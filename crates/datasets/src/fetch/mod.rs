@@ -167,13 +167,14 @@ impl<'a> Fetcher<'a> {
 
     /// Makes sure of one item.
     fn item(&self, item: &Item<'_>, progress: &dyn Progress) -> Result<Found> {
-        if let Presence::Present(found) = self.dirs.look(item, &self.verified)? {
+        let presence = self.dirs.look(item, &self.verified)?;
+        if let Presence::Present(found) = presence {
             return Ok(found);
         }
         if item.is_by_hand() || item.free().is_none() {
             return Err(Error::ByHand {
                 name: item.name.into(),
-                mend: item.by_hand(),
+                mend: presence.and_then(item.by_hand()),
             });
         }
         let folder = self.dirs.cache_of(item.name);
@@ -293,8 +294,13 @@ impl<'a> Fetcher<'a> {
             checked: *offer.checksum != Checksum::Unverified,
         };
         let mut again = true;
+        // All bytes had come, and nobody had looked at them.
+        let mut is_whole = transfer.checked
+            && offer.bytes.is_some()
+            && fs::metadata(&part).ok().map(|it| it.len()) == offer.bytes;
         loop {
             match offer.place {
+                _ if std::mem::take(&mut is_whole) => {}
                 Place::Url(url) => transfer.bring(url)?,
                 Place::GoogleDrive(id) => drive::bring(&transfer, &self.settings.drive, id)?,
                 Place::Npm(package) => {

@@ -1,5 +1,6 @@
 //! What of an item is at hand, and where.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,7 @@ impl DataDirs {
             if let Some(found) = self.whole(item, way, verified, &mut damaged, &mut incomplete)? {
                 return Ok(Presence::Present(found));
             }
-            if let Some(folder) = self.unpacked(way) {
+            if let Some(folder) = self.unpacked(item, way) {
                 return Ok(Presence::Present(Found {
                     archive: way.archive,
                     paths: vec![folder],
@@ -199,14 +200,44 @@ impl DataDirs {
         Ok(None)
     }
 
-    fn unpacked(&self, way: &Way<'_>) -> Option<PathBuf> {
+    /// The folder that somebody has unpacked the item into: there is more in it than its archive, fetched or half fetched. (Several
+    /// files may be what others pack otherwise, as Debian does Fashion-MNIST.)
+    fn unpacked(&self, item: &Item<'_>, way: &Way<'_>) -> Option<PathBuf> {
+        let whole = item.ways.iter().filter(|way| way.parts.len() == 1);
+        let offers = whole.flat_map(|way| way.parts.iter().flatten());
+        let archives: Vec<&OsStr> = offers
+            .filter_map(|offer| Path::new(offer.file).file_name())
+            .collect();
+        let is_content = |name: &OsStr| {
+            let text = name.to_string_lossy();
+            let is_part = archives.iter().any(|archive| {
+                let archive = archive.to_string_lossy();
+                text.strip_prefix(&*archive)
+                    .is_some_and(|rest| rest.starts_with(".part"))
+            });
+            !text.starts_with('.') && !is_part && !archives.contains(&name)
+        };
         let folders = self
             .data
             .iter()
             .flat_map(|dir| way.unpacked.iter().map(|name| dir.join(name)));
-        folders
-            .into_iter()
-            .find(|folder| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()))
+        folders.into_iter().find(|folder| {
+            fs::read_dir(folder).is_ok_and(|entries| {
+                entries
+                    .flatten()
+                    .any(|entry| is_content(&entry.file_name()))
+            })
+        })
+    }
+}
+
+impl Presence {
+    /// What is to be done, after what is there of it, if anything is.
+    pub(super) fn and_then(&self, mend: String) -> String {
+        match self {
+            Self::Missing => mend,
+            there => format!("what is there is {there}\n  {mend}"),
+        }
     }
 }
 

@@ -212,14 +212,20 @@ impl Opening<'_> {
         let found = self.shelf.find(name);
         match found.and_then(|found| fashion_mnist::load_test(&found.paths)) {
             Ok(set) => ood.push(self.extra(&set, name)?),
-            Err(Error::Missing { .. }) => left_out.push(LeftOut {
+            Err(error) => left_out.push(LeftOut {
                 name: name.into(),
                 dataset: name.into(),
                 role: Role::Extra.name(),
-                reason: Presence::Missing.to_string(),
+                reason: match error {
+                    Error::Missing { .. } => Presence::Missing.to_string(),
+                    // One that is in no published table keeps no table back.
+                    damaged => {
+                        let text = damaged.to_string();
+                        text.lines().next().unwrap_or_default().to_owned()
+                    }
+                },
                 command: command(&[name]),
             }),
-            Err(error) => return Err(error),
         }
         ood.push(self.extra(&quick::digits(self.shelf.assets)?, "mnist-10k")?);
         Ok(())

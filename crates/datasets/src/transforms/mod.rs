@@ -17,7 +17,8 @@ pub use picture::Picture;
 pub use pil::{Filter, resize_to};
 pub use tensor::{Antialias, resize_planes};
 
-use crate::Result;
+use crate::decode::PIXEL_LIMIT;
+use crate::{Error, ImageShape, Result};
 
 /// Resize, then centre crop: the test transform of OpenOOD and of DiffGuard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +68,16 @@ impl Preprocess {
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`](crate::Error::Invalid) where `side` is 0.
+/// [`Error::Invalid`](crate::Error::Invalid) where `side` is 0, or the longer side beyond all measure.
 pub fn resize_shorter_side(picture: &Picture, side: usize, filter: Filter) -> Result<Picture> {
     let (height, width) = shorter_side_to(picture.shape().height, picture.shape().width, side);
+    if height.saturating_mul(width) as u64 > PIXEL_LIMIT {
+        let ImageShape { height, width, .. } = picture.shape();
+        return Err(Error::Invalid {
+            what: format!("a picture of {width} x {height} pixels"),
+            problem: format!("with a shorter side of {side} it has more than {PIXEL_LIMIT}"),
+        });
+    }
     resize_to(picture, height, width, filter)
 }
 
@@ -77,8 +85,8 @@ pub fn resize_shorter_side(picture: &Picture, side: usize, filter: Filter) -> Re
 /// torchvision does.
 pub fn shorter_side_to(height: usize, width: usize, side: usize) -> (usize, usize) {
     if height <= width {
-        (side, side * width / height.max(1))
+        (side, side.saturating_mul(width) / height.max(1))
     } else {
-        (side * height / width.max(1), side)
+        (side.saturating_mul(height) / width.max(1), side)
     }
 }

@@ -124,6 +124,28 @@ fn what_is_not_free_says_what_to_put_where() {
 }
 
 #[test]
+fn a_folder_of_the_archive_alone_is_not_the_unpacked_set() {
+    let world = World::new(&[
+        "by_hand = 'set/set.tar'\nmd5 = '900150983cd24fb0d6963f7d28e17f72'\nbytes = 3\nunpacked = ['set']".into(),
+    ]);
+    let folder = world.dir.path().join("data/set");
+    fs::create_dir_all(&folder).unwrap();
+    for left in [".lock", "set.tar.part", "set.tar.part.json"] {
+        fs::write(folder.join(left), "x").unwrap();
+        assert_eq!(world.presence(), Presence::Missing, "{left}");
+    }
+    fs::write(folder.join("set.tar"), "other").unwrap();
+    assert!(matches!(world.presence(), Presence::Damaged { .. }));
+    let text = world.ensure(&Silent).unwrap_err().to_string();
+    assert!(
+        text.contains("damaged: ") && text.contains("as set/set.tar"),
+        "{text}"
+    );
+    fs::write(folder.join("1.jpg"), "x").unwrap();
+    assert!(matches!(world.presence(), Presence::Present(found) if found.unpacked));
+}
+
+#[test]
 fn a_file_that_may_be_another_sets_is_not_damaged() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let manifest = Manifest::read(&root.join("datasets.toml")).unwrap();

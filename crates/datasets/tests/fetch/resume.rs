@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diffguard_datasets::Error;
 use diffguard_datasets::fetch::{Presence, Silent};
 
-use crate::server::{Answer, Server, ranged, whole};
+use crate::server::{Answer, Server, ranged, web_page, whole};
 use crate::world::{Ear, World, body, served, url};
 
 #[test]
@@ -78,6 +78,44 @@ fn a_server_without_ranges_begins_again() {
     let world = World::new(&[url(&server, &body)]);
     let address = format!("{}/file", server.base);
     world.begun("file", &body[..1000], &address, "\"1\"");
+    world.ensure(&Silent).unwrap();
+    world.assert_only("file", &body);
+}
+
+#[test]
+fn an_answer_that_is_no_file_leaves_what_was_begun() {
+    let body = body();
+    let served = body.clone();
+    let server = Server::new(move |request, number| match number {
+        0 => web_page("<html>come back tomorrow"),
+        _ => ranged(request, &served, "\"1\""),
+    });
+    let world = World::new(&[url(&server, &body)]);
+    let address = format!("{}/file", server.base);
+    world.begun("file", &body[..1000], &address, "\"1\"");
+    let text = world.ensure(&Silent).unwrap_err().to_string();
+    assert!(text.contains("web page"), "{text}");
+    assert!(matches!(
+        world.presence(),
+        Presence::Begun { bytes: 1000, .. }
+    ));
+    world.ensure(&Silent).unwrap();
+    world.assert_only("file", &body);
+    assert_eq!(server.requests().last().unwrap().from, Some(1000));
+}
+
+#[test]
+fn what_came_whole_and_was_not_looked_at_is_not_fetched_again() {
+    let (server, body) = served("\"1\"");
+    let world = World::new(&[url(&server, &body)]);
+    let address = format!("{}/file", server.base);
+    world.begun("file", &body, &address, "\"1\"");
+    world.ensure(&Silent).unwrap();
+    world.assert_only("file", &body);
+    assert!(server.requests().is_empty());
+    // Of so many other bytes it is.
+    let world = World::new(&[url(&server, &body)]);
+    world.begun("file", &vec![7; body.len()], &address, "\"1\"");
     world.ensure(&Silent).unwrap();
     world.assert_only("file", &body);
 }

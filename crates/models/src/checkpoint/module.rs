@@ -115,6 +115,10 @@ fn tensor(name: String, entry: Entry) -> PackTensor {
     let declared = shape.clone();
     deferred(name, DType::F32, shape, None, move || {
         let values = entry.values().map_err(PackError::ValidationError)?;
+        if values.iter().any(|value| !value.is_finite()) {
+            let what = "it holds NaN or infinite values: its training has diverged, or the file is damaged";
+            return Err(PackError::ValidationError(what.into()));
+        }
         Ok(TensorData::new(values, declared.clone()))
     })
 }

@@ -198,7 +198,10 @@ impl DiffusionNetwork {
             Ok(Box::new(load(network, source, map)?.valid()))
         }
         match self.config() {
-            DiffusionConfig::QuickUnet(config) => filled(config.init(device), source, map),
+            DiffusionConfig::QuickUnet(config) => {
+                config.check()?;
+                filled(config.init(device), source, map)
+            }
             DiffusionConfig::GuidedUnet(config) => filled(config.init(device)?, source, map),
             DiffusionConfig::DdimUnet(config) => filled(config.init(device)?, source, map),
             DiffusionConfig::IddpmUnet(config) => filled(config.init(device)?, source, map),

@@ -24,7 +24,7 @@ pub(crate) struct Done {
     pub unit: Unit,
     /// By classifier.
     pub observed: Vec<Observed>,
-    /// By the network's checksum; none of a network that works on images.
+    /// By the network's [key](crate::networks::Provenance::key); none of a network that works on images.
     encoded: BTreeMap<String, Option<Encoded>>,
     /// By inversion name.
     pub(super) inverted: BTreeMap<String, Inversion>,
@@ -57,8 +57,8 @@ impl Done {
         set: &str,
         diffusion: &LoadedDiffusion,
     ) -> Result<Option<Encoded>> {
-        let network = &diffusion.provenance.sha256;
-        if let Some(encoded) = self.encoded.get(network) {
+        let network = diffusion.provenance.key();
+        if let Some(encoded) = self.encoded.get(&network) {
             return Ok(encoded.clone());
         }
         let encoded = encode(pipeline, set, &self.unit, diffusion)?;
@@ -67,7 +67,7 @@ impl Done {
         if let Some(kept) = &mut kept {
             kept.latent.let_go();
         }
-        self.encoded.insert(network.clone(), kept);
+        self.encoded.insert(network, kept);
         Ok(encoded)
     }
 }
@@ -123,12 +123,12 @@ pub(super) fn invert_units(
     pipeline.each(units, |unit| {
         let set = parts[unit.part].set.name();
         // In memory while this unit is inverted.
-        let mut encoded: BTreeMap<&str, Option<Encoded>> = BTreeMap::new();
+        let mut encoded: BTreeMap<String, Option<Encoded>> = BTreeMap::new();
         for (inversion_name, config) in &experiment.inversion {
             let diffusion = networks.diffusion(inversion_name)?;
-            let network = diffusion.provenance.sha256.as_str();
-            if !encoded.contains_key(network) {
-                encoded.insert(network, unit.encoded(pipeline, set, diffusion)?);
+            let network = diffusion.provenance.key();
+            if !encoded.contains_key(&network) {
+                encoded.insert(network.clone(), unit.encoded(pipeline, set, diffusion)?);
             }
             let what = format!("{inversion_name} on {set}");
             let mut inverted = invert(
@@ -136,7 +136,7 @@ pub(super) fn invert_units(
                 &what,
                 &unit.unit,
                 networks,
-                encoded[network].as_ref(),
+                encoded[&network].as_ref(),
                 (inversion_name, config),
             )?;
             for guard in &experiment.guards {

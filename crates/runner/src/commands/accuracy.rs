@@ -127,9 +127,11 @@ impl Accuracy {
         let limit = self
             .limit
             .map_or(String::new(), |n| format!(" --limit {n}"));
+        let config = self.config.as_ref();
+        let config = config.map_or(String::new(), |it| format!(" --config {}", it.display()));
         let command = format!(
-            "cargo xtask accuracy --model {} --dataset {}{limit}",
-            found.name,
+            "cargo xtask accuracy --model {}{config} --dataset {}{limit}",
+            self.model,
             self.dataset.name()
         );
         let ids = (found.name.as_str(), found.sha256.as_str());

@@ -7,6 +7,7 @@ use diffguard_training::Outcome;
 
 use super::{data_folders, stop_signal};
 use crate::data::Data;
+use crate::lock::Lock;
 use crate::{Error, Result, Root, device};
 
 /// What to train.
@@ -64,6 +65,7 @@ impl Train {
             .out
             .unwrap_or_else(|| root.runs().join("train").join(name));
         let data = Data::new(&root, data_folders(self.data, self.cache)?)?;
+        let _lock = Lock::take(&out)?;
         let context = diffguard_training::Context {
             shelf: data.shelf(),
             out: &out,

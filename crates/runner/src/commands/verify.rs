@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use diffguard_oracle::{Case, Kind, case_files, verify};
 
+use crate::experiment::unknown;
 use crate::{Error, Result, device};
 
 /// Arguments of `verify`.
@@ -25,6 +26,12 @@ impl Verify {
     pub(crate) fn run(self) -> Result<()> {
         diffguard_models::verify::run_on(device::parse(&self.device)?);
         let kinds = kinds();
+        if let Some(kind) = &self.kind
+            && !kinds.iter().any(|known| known.name == kind)
+        {
+            let what = unknown(kind, kinds.iter().map(|known| known.name));
+            return Err(Error::Setting(format!("--kind {what}")));
+        }
         let (mut passed, mut failed) = (0usize, 0usize);
         for path in &self.paths {
             for file in case_files(path)? {
@@ -56,6 +63,7 @@ impl Verify {
         }
         println!("{passed} passed, {failed} failed");
         match failed {
+            0 if passed == 0 => Err(Error::Setting("there is no such case".into())),
             0 => Ok(()),
             _ => Err(Error::Setting(format!(
                 "{failed} of {} golden cases failed",

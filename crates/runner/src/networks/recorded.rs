@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use diffguard_datasets::manifest::Manifest;
 use diffguard_guidance::ScheduleConfig;
-use diffguard_models::checkpoint::{Source, file_sha256, open_verified};
+use diffguard_models::checkpoint::{Source, file_sha256, open_verified, sha256};
 use diffguard_models::network::WeightsRecord;
 use diffguard_models::published::PublishedRecord;
 use serde::Deserialize;
@@ -56,6 +56,8 @@ pub(crate) struct Recorded<Network> {
     pub schedule: Option<ScheduleConfig>,
     /// Day on which the training ended; empty for a published checkpoint.
     pub date: String,
+    /// SHA-256 of `network`, where it is not what the training of the weights has written.
+    pub description_sha256: Option<String>,
     path: PathBuf,
     weights: Weights,
 }
@@ -68,11 +70,16 @@ impl<Network: DeserializeOwned> Recorded<Network> {
     pub fn read(name: &str, root: &Root) -> Result<Self> {
         let path = root.assets().join(name);
         let table: toml::Table = toml_file::read(&path)?;
+        let (network, training) = (table.get("network"), table.get("training"));
+        let trained = training.and_then(|training| training.get("network"));
+        let described = network.filter(|network| Some(*network) != trained);
+        let description_sha256 = described.map(|it| sha256(it.to_string().as_bytes()));
         let of = |network, schedule, date, weights| Self {
             name: name.to_owned(),
             network,
             schedule,
             date,
+            description_sha256: description_sha256.clone(),
             path: path.clone(),
             weights,
         };

@@ -24,7 +24,7 @@ struct DependsOn<'a> {
     device: &'a str,
     synthesis: &'a Key,
     reference: &'a Key,
-    classifier: &'a str,
+    classifier: String,
     similarities: &'a [SimilarityName],
     /// Where a similarity looks through it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ pub fn compare_key(
             device: &pipeline.device_name,
             synthesis,
             reference,
-            classifier: &networks.protected().provenance.sha256,
+            classifier: networks.protected().provenance.key(),
             similarities,
             perceptual: networks.perceptual_key(similarities),
         },

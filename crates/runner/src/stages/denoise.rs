@@ -33,7 +33,7 @@ pub struct Denoised {
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    unet: &'a str,
+    unet: String,
     schedule: &'a ScheduleConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<Compute>,
@@ -80,7 +80,7 @@ pub fn denoise_key(
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &diffusion.provenance.sha256,
+            unet: diffusion.provenance.key(),
             schedule: &diffusion.schedule_config,
             compute: diffusion.compute_key(),
             denoising,

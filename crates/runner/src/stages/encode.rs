@@ -28,7 +28,7 @@ pub struct Encoded {
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    first_stage: &'a str,
+    first_stage: String,
     images: &'a Key,
 }
 
@@ -50,7 +50,7 @@ pub fn encode_key(
         &DependsOn {
             device: &pipeline.device_name,
             // One file holds both.
-            first_stage: &diffusion.provenance.sha256,
+            first_stage: diffusion.provenance.key(),
             images: unit.key()?,
         },
     )))

@@ -45,7 +45,7 @@ impl Inversion {
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    unet: &'a str,
+    unet: String,
     schedule: &'a ScheduleConfig,
     inversion: &'a InversionConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ struct DependsOn<'a> {
     encoded: Option<&'a Key>,
     /// Where an early stop looks through it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    classifier: Option<&'a str>,
+    classifier: Option<String>,
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     perceptual: Option<&'a [String]>,
@@ -94,13 +94,13 @@ pub fn invert_key(
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &diffusion.provenance.sha256,
+            unet: diffusion.provenance.key(),
             schedule: &diffusion.schedule_config,
             inversion: config,
             compute: diffusion.compute_key(),
             images: unit.key()?,
             encoded,
-            classifier: classifier.map(|classifier| classifier.provenance.sha256.as_str()),
+            classifier: classifier.map(|classifier| classifier.provenance.key()),
             perceptual: networks.perceptual_key(&watched),
         },
     ))

@@ -46,7 +46,7 @@ pub(crate) fn predictions(logits: &Array) -> Vec<usize> {
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    classifier: &'a str,
+    classifier: String,
     images: &'a Key,
 }
 
@@ -60,7 +60,7 @@ pub fn observe_key(pipeline: &Pipeline, unit: &Unit, classifier: &LoadedClassifi
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            classifier: &classifier.provenance.sha256,
+            classifier: classifier.provenance.key(),
             images: unit.key()?,
         },
     ))

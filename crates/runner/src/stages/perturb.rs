@@ -17,7 +17,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    classifier: &'a str,
+    classifier: String,
     images: &'a Key,
     setting: &'a Odin,
 }
@@ -37,7 +37,7 @@ pub fn perturb_key(
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            classifier: &classifier.provenance.sha256,
+            classifier: classifier.provenance.key(),
             images: unit.key()?,
             setting,
         },

@@ -35,7 +35,7 @@ struct DependsOn<'a> {
     guidance: &'a GuidanceConfig,
     synthesis: &'a SynthesisConfig,
     labels: &'a [i64],
-    classifier: Option<&'a str>,
+    classifier: Option<String>,
     /// Images that it mixes in.
     #[serde(skip_serializing_if = "Option::is_none")]
     donors: Option<&'a Key>,
@@ -55,7 +55,7 @@ pub fn synthesise_key(
 ) -> Key {
     let classifier = guidance
         .needs_classifier()
-        .then_some(networks.protected().provenance.sha256.as_str());
+        .then(|| networks.protected().provenance.key());
     Key::new(
         STAGE,
         VERSION,

@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct DependsOn<'a> {
     device: &'a str,
-    unet: &'a str,
+    unet: String,
     schedule: &'a ScheduleConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     compute: Option<Compute>,
@@ -35,7 +35,7 @@ struct DependsOn<'a> {
     encoded: Option<&'a Key>,
     /// The classifiers that are asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    classifiers: Vec<&'a str>,
+    classifiers: Vec<String>,
 }
 
 /// The classifiers that a trace asks: the one under protection, then the noisy one.
@@ -68,7 +68,7 @@ pub fn trace_key(
         VERSION,
         &DependsOn {
             device: &pipeline.device_name,
-            unet: &diffusion.provenance.sha256,
+            unet: diffusion.provenance.key(),
             schedule: &diffusion.schedule_config,
             compute: diffusion.compute_key(),
             what,
@@ -76,7 +76,7 @@ pub fn trace_key(
             encoded: encoded.filter(|_| matches!(what, TraceKind::Inversion { .. })),
             classifiers: classifiers
                 .iter()
-                .map(|classifier| classifier.provenance.sha256.as_str())
+                .map(|classifier| classifier.provenance.key())
                 .collect(),
         },
     ))

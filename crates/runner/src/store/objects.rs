@@ -51,9 +51,12 @@ impl Objects {
         ) {
             return Err(fault(format!("no store that can be written; {unknown}")));
         }
-        // Names that no store knows are passed over.
+        // Names that no store knows are passed over, and with them what is no text.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         let (store, folder) =
-            parse_url_opts(&url, std::env::vars()).map_err(|error| fault(error.to_string()))?;
+            parse_url_opts(&url, environment).map_err(|error| fault(error.to_string()))?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()

@@ -113,6 +113,7 @@ fn classifier(
         Provenance {
             record: format!("{STAMP} {name}"),
             sha256,
+            description_sha256: None,
             parameters,
             date: String::new(),
         },

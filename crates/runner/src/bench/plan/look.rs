@@ -99,7 +99,7 @@ impl Bench<'_> {
         let mut encoding = BTreeSet::new();
         for name in experiment.inversion.keys() {
             let diffusion = self.networks.diffusion(name)?;
-            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+            if diffusion.first_stage.is_some() && encoding.insert(diffusion.provenance.key()) {
                 let shown = diffusion.provenance.name();
                 settings.push(Setting::new(Of::Encode(name.clone()), ENCODE, shown));
             }
@@ -112,7 +112,7 @@ impl Bench<'_> {
                 continue;
             }
             let diffusion = self.networks.main_diffusion()?;
-            if diffusion.first_stage.is_some() && encoding.insert(&diffusion.provenance.sha256) {
+            if diffusion.first_stage.is_some() && encoding.insert(diffusion.provenance.key()) {
                 settings.push(Setting::new(of, ENCODE, diffusion.provenance.name()));
             }
         }
