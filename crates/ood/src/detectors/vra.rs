@@ -1,4 +1,5 @@
-//! VRA, variational rectified activation, in its piecewise form that clips from both sides.
+//! VRA, variational rectified activation, in the form of OpenOOD: clipped from both sides. (What is below the lower threshold is
+//! raised to it; elsewhere VRA-P is found to set it to zero.)
 //!
 //! Xu et al., "VRA: Variational Rectified Activation for Out-of-distribution Detection", NeurIPS 2023.
 
