@@ -37,9 +37,9 @@ const GIF_PIXELS: u64 = 4096;
 /// What to do about a damaged picture.
 const AGAIN: &str = "the picture is damaged: download or unpack the data set again";
 
-/// Decodes a JPEG, a PNG or the first picture of a GIF to three colours, `[3, height, width]`. Grey becomes three equal colours, transparency is
-/// dropped, of 16 bits the upper eight are kept. `path` (the archive or folder) and `entry` (the name in it) only name
-/// the picture in errors.
+/// Decodes a JPEG, a PNG or the first picture of a GIF to three colours, `[3, height, width]`. Grey becomes three equal
+/// colours, transparency is dropped, of 16 bits the upper eight are kept. `path` (the archive or folder) and `entry` (the
+/// name in it) only name the picture in errors.
 ///
 /// # Errors
 ///

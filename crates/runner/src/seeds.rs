@@ -182,11 +182,10 @@ impl Seeds {
         for group in main_groups(first) {
             let in_all = group.methods.iter().filter_map(|method| {
                 let mut cells = vec![vec![Part::plain(method.clone())]];
-                let mut some = false;
+                let (mut some, one) = (false, self.is_one_row(method));
                 for (role, set) in &sets {
                     let parts = METRICS.map(|metric| self.spread(method, set, *role, metric));
                     some |= parts.iter().any(Option::is_some);
-                    let one = self.is_one_row(method);
                     cells.push(parts.map(|part| Part::plain(shown(part, one))).to_vec());
                 }
                 some.then_some(Line::Row(cells))

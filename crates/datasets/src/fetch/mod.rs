@@ -174,7 +174,7 @@ impl<'a> Fetcher<'a> {
         if item.is_by_hand() || item.free().is_none() {
             return Err(Error::ByHand {
                 name: item.name.into(),
-                mend: presence.and_then(item.by_hand()),
+                mend: presence.before(item.by_hand()),
             });
         }
         let folder = self.dirs.cache_of(item.name);

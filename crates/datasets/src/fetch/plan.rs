@@ -50,7 +50,7 @@ impl Fetcher<'_> {
             }
             let Some((way, bytes)) = item.free().filter(|_| !item.is_by_hand()) else {
                 plan.by_hand
-                    .push((item.name.into(), at_hand.and_then(item.by_hand())));
+                    .push((item.name.into(), at_hand.before(item.by_hand())));
                 continue;
             };
             let checked = |offers: &Vec<Offer<'_>>| *offers[0].checksum != Checksum::Unverified;

@@ -232,8 +232,8 @@ impl DataDirs {
 }
 
 impl Presence {
-    /// What is to be done, after what is there of it, if anything is.
-    pub(super) fn and_then(&self, mend: String) -> String {
+    /// What is there of it, if anything is, before what is to be done.
+    pub(super) fn before(&self, mend: String) -> String {
         match self {
             Self::Missing => mend,
             there => format!("what is there is {there}\n  {mend}"),

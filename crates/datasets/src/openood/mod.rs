@@ -190,15 +190,9 @@ impl Opening<'_> {
         dataset: &'static str,
     ) -> Result<std::result::Result<Arc<dyn Pictures>, String>> {
         let entry = self.shelf.manifest.dataset(dataset)?;
-        let item = self.shelf.manifest.item(dataset)?;
-        let found = match self.shelf.dirs.presence(&item)? {
-            Presence::Present(found) => found,
-            // Tables say it too, on other machines: the file's name, not its place here.
-            Presence::Damaged { path, problem } => {
-                let file = path.file_name().unwrap_or_default().display();
-                return Ok(Err(format!("damaged: {file}: {problem}")));
-            }
-            other => return Ok(Err(other.to_string())),
+        let found = match self.found(dataset)? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
         };
         let halves = &self.halves[dataset];
         let pictures = open_archive(entry, &found, halves)?;
@@ -206,24 +200,34 @@ impl Opening<'_> {
         Ok(Ok(pictures))
     }
 
-    /// Grey sets that are in no published table.
+    /// Where a data set is, or why it is left out.
+    fn found(&self, dataset: &str) -> Result<std::result::Result<Found, String>> {
+        let item = self.shelf.manifest.item(dataset)?;
+        Ok(match self.shelf.dirs.presence(&item)? {
+            Presence::Present(found) => Ok(found),
+            // Tables say it too, on other machines: the file's name, not its place here.
+            Presence::Damaged { path, problem } => {
+                let file = path.file_name().unwrap_or_default().display();
+                Err(format!("damaged: {file}: {problem}"))
+            }
+            other => Err(other.to_string()),
+        })
+    }
+
+    /// Grey sets that are in no published table, and keep none back where they are damaged.
     fn extras(&self, ood: &mut Vec<OpenOodSet>, left_out: &mut Vec<LeftOut>) -> Result<()> {
         let name = "fashion-mnist";
-        let found = self.shelf.find(name);
-        match found.and_then(|found| fashion_mnist::load_test(&found.paths)) {
+        let loaded = self.found(name)?.and_then(|found| {
+            fashion_mnist::load_test(&found.paths)
+                .map_err(|_| "damaged: its test images cannot be read".to_owned())
+        });
+        match loaded {
             Ok(set) => ood.push(self.extra(&set, name)?),
-            Err(error) => left_out.push(LeftOut {
+            Err(reason) => left_out.push(LeftOut {
                 name: name.into(),
                 dataset: name.into(),
                 role: Role::Extra.name(),
-                reason: match error {
-                    Error::Missing { .. } => Presence::Missing.to_string(),
-                    // One that is in no published table keeps no table back.
-                    damaged => {
-                        let text = damaged.to_string();
-                        text.lines().next().unwrap_or_default().to_owned()
-                    }
-                },
+                reason,
                 command: command(&[name]),
             }),
         }

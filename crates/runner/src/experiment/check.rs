@@ -214,11 +214,8 @@ impl Experiment {
                 let (guard, axis) = (&figure.guard, &figure.axis);
                 return Err(fault(format!("no guard `{guard}` varies along `{axis}`")));
             }
-            let names = points.iter().filter_map(|cell| cell.at(&figure.axis));
-            if let Some(point) = names
-                .into_iter()
-                .find(|point| Figure::place(point).is_none())
-            {
+            let mut names = points.iter().filter_map(|cell| cell.at(&figure.axis));
+            if let Some(point) = names.find(|point| Figure::place(point).is_none()) {
                 let axis = &figure.axis;
                 return Err(fault(format!(
                     "the point `{point}` of `{axis}` is no number"
@@ -277,12 +274,7 @@ impl Experiment {
     /// Refuses the name of a row that a run of this experiment will not have. (The rows of several classifiers have
     /// names that their records give; they are not known here.)
     pub fn check_row(&self, row: &str) -> Result<()> {
-        let mut rows = self.rows();
-        rows.extend(
-            self.combinations
-                .iter()
-                .map(|combination| combination.name.clone()),
-        );
+        let rows = self.table_rows();
         if self.each_classifier || rows.iter().any(|known| known == row) {
             return Ok(());
         }

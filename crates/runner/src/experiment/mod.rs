@@ -400,11 +400,12 @@ impl Experiment {
         rows
     }
 
-    /// Whether its tables have such a row.
-    pub(crate) fn has_row(&self, name: &str) -> bool {
-        let mut fusions = self.combinations.iter();
-        let mut rows = self.rows().into_iter();
-        self.in_tables(name) && (rows.any(|row| row == name) || fusions.any(|it| it.name == name))
+    /// The rows of its tables, fusions and all.
+    pub(crate) fn table_rows(&self) -> Vec<String> {
+        let mut rows = self.rows();
+        rows.extend(self.combinations.iter().map(|it| it.name.clone()));
+        rows.retain(|row| self.in_tables(row));
+        rows
     }
 
     /// The rows of detectors, guards, denoising and the headline.

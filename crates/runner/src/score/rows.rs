@@ -112,14 +112,16 @@ impl<'a> Rows<'a> {
             return Ok(());
         }
         let known = all.iter().map(String::as_str);
-        Err(Error::Setting(match self.experiment.has_row(by) {
-            true => format!(
-                "a single image cannot be judged by `{by}`, which takes other images, other networks or another guard; \
+        Err(Error::Setting(
+            match self.experiment.table_rows().iter().any(|row| row == by) {
+                true => format!(
+                    "a single image cannot be judged by `{by}`, which takes other images, other networks or another guard; \
                  there are: {}",
-                known.collect::<Vec<_>>().join(", ")
-            ),
-            false => format!("single images are to be judged by {}", unknown(by, known)),
-        }))
+                    known.collect::<Vec<_>>().join(", ")
+                ),
+                false => format!("single images are to be judged by {}", unknown(by, known)),
+            },
+        ))
     }
 
     /// Asks the networks of further images, `[batch, channel, height, width]` in [-1, 1].
