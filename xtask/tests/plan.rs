@@ -231,3 +231,50 @@ fn longer_denoising_goes_on_from_what_a_shorter_one_stored() {
     let read = |clone: &Clone| fs::read(clone.path("out").join(name)).unwrap();
     assert!(read(&clone) == read(&fresh));
 }
+
+/// Noised images in place of inverted ones: planned as run, sharded as whole, and more draws go on from fewer.
+#[test]
+fn more_draws_of_noise_go_on_from_fewer() {
+    let of = |draws: usize| {
+        let references =
+            quick().replace("\"reconstruction\"]", "\"reconstruction\", \"contrast\"]");
+        references
+            .replace("oracle = true", "oracle = false")
+            .replace(
+                "fraction = 0.6",
+                &format!("fraction = 0.6\ndraws = {draws}"),
+            )
+    };
+    let clone = Clone::new(&of(2));
+    let dry = ["bench", "small", "--out", "out", "--dry-run"];
+    let before = planned(&clone.run(&dry));
+    assert!(!before.contains_key("invert"), "{before:?}");
+    assert!(clone.bench("out").status.success());
+    assert_eq!(done(&clone, "out")["synthesise"], before["synthesise"]);
+    assert_eq!(done(&clone, "out")["compare"], before["compare"]);
+    let two = fs::read(clone.path("out/scores.parquet")).unwrap();
+
+    fs::write(clone.path("experiments/small.toml"), of(3)).unwrap();
+    let planned = planned(&clone.run(&dry));
+    for stage in ["synthesise", "compare"] {
+        let (stored, compute) = planned[stage];
+        assert!(stored == 2 * compute && compute > 0, "{stage}: {planned:?}");
+    }
+    assert!(clone.bench("out").status.success());
+    assert_eq!(done(&clone, "out")["synthesise"], planned["synthesise"]);
+    let three = fs::read(clone.path("out/scores.parquet")).unwrap();
+    assert!(two != three);
+
+    // As if it had not been interrupted, and as shards make it.
+    let fresh = Clone::new(&of(3));
+    assert!(fresh.bench("out").status.success());
+    assert!(fs::read(fresh.path("out/scores.parquet")).unwrap() == three);
+    let sharded = Clone::new(&of(3));
+    for (shard, out) in [("1/2", "a"), ("2/2", "b")] {
+        let ran = sharded.run(&["bench", "small", "--shard", shard, "--out", out]);
+        assert!(ran.status.success(), "{}", stderr(&ran));
+    }
+    let merged = sharded.run(&["merge", "a", "b", "--out", "merged"]);
+    assert!(merged.status.success(), "{}", stderr(&merged));
+    assert!(fs::read(sharded.path("merged/scores.parquet")).unwrap() == three);
+}

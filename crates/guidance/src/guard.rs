@@ -3,7 +3,8 @@
 //! For every image `x` with the classifier's label `y`:
 //!
 //! 1. `x_{i+1} = sqrt(abar_{i+1}) x0hat(x_i) + sqrt(1 - abar_{i+1}) eps(x_i, t_i)` upward from `x_0 = x`, until the image
-//!    no longer resembles its input or the last move is made ([`mod@crate::inversion`], P eq. 6);
+//!    no longer resembles its input or the last move is made ([`mod@crate::inversion`], P eq. 6); or `x` with noise, in
+//!    several draws over which the score is the mean ([`crate::noising`]);
 //! 2. `x_{i-1} = sqrt(abar_{i-1}) x0hat'(x_i) + sqrt(1 - abar_{i-1}) eps'(x_i, t_i, y)` downward again, where `eps'` is
 //!    `eps(x, null) + w (eps(x, y) - eps(x, null))` (P eq. 5) or `eps - s sqrt(1 - abar) grad log p(y | z)` (P eq. 4)
 //!    ([`crate::synthesis`], [`crate::guidance`]);
@@ -23,7 +24,7 @@ use crate::{
     guidance::{ClassifierFreeConfig, Unconditional},
     invert_with,
     labels::{largest_probability, likeliest},
-    latent,
+    latent, noised,
     similarity::Perceptual,
     synthesise,
 };
@@ -67,7 +68,7 @@ pub struct Settings {
     pub reference: Vec<Reference>,
     /// How (`logits-l1`).
     pub similarity: Vec<SimilarityName>,
-    /// Seed of random labels.
+    /// Seed of random labels, and of the noise that images are given.
     pub seed: u64,
 }
 
@@ -102,7 +103,7 @@ pub struct DiffGuard {
 pub struct Report {
     /// Of each image, in order.
     pub images: Vec<ImageReport>,
-    /// The syntheses, `[batch, channel, height, width]` in [-1, 1].
+    /// The syntheses, `[batch, channel, height, width]` in [-1, 1]; of noised images, those of the first draw.
     pub synthesis: Tensor<4>,
     /// The unconditional reconstructions, likewise, where one of the references.
     pub reconstruction: Option<Tensor<4>>,
@@ -121,7 +122,7 @@ pub struct ImageReport {
     pub logits: Vec<f32>,
     /// The class that the synthesis followed.
     pub label: usize,
-    /// Index of the last move of its inversion.
+    /// Index of the last move of its inversion, or of the one that noise took the place of.
     pub stop: usize,
     /// Its scores; higher means more in-distribution.
     pub scores: BTreeMap<(Reference, SimilarityName), f64>,
@@ -257,7 +258,6 @@ impl DiffGuard {
         };
         let labels = self.settings.label.choose(&known, self.settings.seed)?;
 
-        let start = self.invert(images, samples, &mut cost)?;
         let mut context = GuidanceContext::new(
             self.unet.as_ref(),
             Some(classifier),
@@ -268,24 +268,9 @@ impl DiffGuard {
             context = context.with_donors(donors);
         }
         let guidance = self.settings.guidance.prepare(&context)?;
-        let synthesis = self.synthesise(
-            guidance.as_ref(),
-            &self.settings.synthesis,
-            &start,
-            &mut cost,
-        )?;
-        cost += context.cost();
-        let mut references = self.settings.reference.iter();
-        let reconstruction = match references.any(|reference| reference.needs_reconstruction()) {
-            false => None,
-            true => Some(self.synthesise(
-                &Unconditional,
-                &self.settings.synthesis.reconstruction(),
-                &start,
-                &mut cost,
-            )?),
-        };
-
+        let input = self
+            .view(images.clone())
+            .with_observations(features.clone(), logits.clone());
         let mut images_report: Vec<ImageReport> = (0..batch)
             .map(|i| {
                 let logits = &values[i * classes..(i + 1) * classes];
@@ -294,40 +279,59 @@ impl DiffGuard {
                     confidence: largest_probability(logits),
                     logits: logits.to_vec(),
                     label: labels[i] as usize,
-                    stop: start.1[i],
+                    stop: 0,
                     scores: BTreeMap::new(),
                 }
             })
             .collect();
-        let input = self
-            .view(images.clone())
-            .with_observations(features.clone(), logits.clone());
-        let made = self.view(synthesis.clone());
-        let without = reconstruction
-            .as_ref()
-            .map(|image| self.view(image.clone()));
-        for reference in &self.settings.reference {
-            for name in &self.settings.similarity {
-                let similarity = name.similarity();
-                let scores = match (reference, &without) {
-                    (Reference::Reconstruction, Some(without)) => {
-                        similarity.score(without, &made)?
+
+        let mut references = self.settings.reference.iter();
+        let reconstructs = references.any(|reference| reference.needs_reconstruction());
+        let starts = self.settings.inversion.starts();
+        let mut shown = None;
+        let (encoded, spent) = self.encoded(images);
+        cost += spent;
+        for draw in 0..starts {
+            let (start, stops) = self.start(images, &encoded, (draw, samples), &mut cost)?;
+            for (image, stop) in images_report.iter_mut().zip(stops) {
+                image.stop = stop;
+            }
+            let config = &self.settings.synthesis;
+            let synthesis = self.synthesise(guidance.as_ref(), config, &start, &mut cost)?;
+            let plain = config.reconstruction();
+            let reconstruction = match reconstructs {
+                false => None,
+                true => Some(self.synthesise(&Unconditional, &plain, &start, &mut cost)?),
+            };
+            let made = self.view(synthesis.clone());
+            let without = reconstruction.clone().map(|image| self.view(image));
+            for reference in &self.settings.reference {
+                for name in &self.settings.similarity {
+                    let similarity = name.similarity();
+                    let scores = match (reference, &without) {
+                        (Reference::Reconstruction, Some(without)) => {
+                            similarity.score(without, &made)?
+                        }
+                        (Reference::Contrast, Some(without)) => {
+                            similarity.score(&input, &made)? - similarity.score(&input, without)?
+                        }
+                        _ => similarity.score(&input, &made)?,
+                    };
+                    let scores = scores.into_data();
+                    for (image, score) in images_report.iter_mut().zip(scores.iter::<f64>()) {
+                        *image.scores.entry((*reference, *name)).or_default() +=
+                            score / starts as f64;
                     }
-                    (Reference::Contrast, Some(without)) => {
-                        similarity.score(&input, &made)? - similarity.score(&input, without)?
-                    }
-                    _ => similarity.score(&input, &made)?,
-                };
-                let scores = scores.into_data();
-                for (image, score) in images_report.iter_mut().zip(scores.iter::<f64>()) {
-                    image.scores.insert((*reference, *name), score);
                 }
             }
+            cost += made.cost();
+            if let Some(without) = &without {
+                cost += without.cost();
+            }
+            shown.get_or_insert((synthesis, reconstruction));
         }
-        cost += input.cost() + made.cost();
-        if let Some(without) = &without {
-            cost += without.cost();
-        }
+        cost += context.cost() + input.cost();
+        let (synthesis, reconstruction) = shown.unwrap_or((images.clone(), None));
         Ok(Report {
             images: images_report,
             synthesis: synthesis.clamp(-1.0, 1.0),
@@ -349,10 +353,7 @@ impl DiffGuard {
         images: &Tensor<4>,
         of: (&[usize], &[u64]),
     ) -> Result<Denoised, Error> {
-        let (image, encoding) = match self.first_stage.as_deref() {
-            Some(first_stage) => latent::encode(first_stage, images.clone()),
-            None => (images.clone(), Cost::default()),
-        };
+        let (image, encoding) = self.encoded(images);
         let schedule = self.settings.schedule.init()?;
         let (all, seed) = (0..config.rounds, self.settings.seed);
         let mut made = config.errors(all, self.unet.as_ref(), &schedule, &image, of, seed)?;
@@ -360,31 +361,43 @@ impl DiffGuard {
         Ok(made)
     }
 
-    /// Where the syntheses start, and the inversions' stops.
-    fn invert(
+    /// What the diffusion network works on.
+    fn encoded(&self, images: &Tensor<4>) -> (Tensor<4>, Cost) {
+        match self.first_stage.as_deref() {
+            Some(first_stage) => latent::encode(first_stage, images.clone()),
+            None => (images.clone(), Cost::default()),
+        }
+    }
+
+    /// Where the syntheses of a draw start (of the only one, where images are inverted), and the inversions' stops.
+    fn start(
         &self,
         images: &Tensor<4>,
-        samples: &[u64],
+        encoded: &Tensor<4>,
+        (draw, samples): (usize, &[u64]),
         cost: &mut Cost,
     ) -> Result<(Start, Vec<usize>), Error> {
-        let mut look = Look::new(|x| self.view(x));
-        let encoded = match self.first_stage.as_deref() {
-            Some(first_stage) => {
-                look = look.decoding(first_stage, images.clone());
-                let (encoded, spent) = latent::encode(first_stage, images.clone());
-                *cost += spent;
-                encoded
+        let config = &self.settings.inversion;
+        let inverted = match config.draws {
+            Some(_) => {
+                let of = (draw, self.settings.seed);
+                noised(&self.trajectory, config, encoded.clone(), samples, of)?
             }
-            None => images.clone(),
+            None => {
+                let mut look = Look::new(|x| self.view(x));
+                if let Some(first_stage) = self.first_stage.as_deref() {
+                    look = look.decoding(first_stage, images.clone());
+                }
+                invert_with(
+                    self.unet.as_ref(),
+                    &self.trajectory,
+                    config,
+                    encoded.clone(),
+                    &look,
+                    &mut |_| (),
+                )?
+            }
         };
-        let inverted = invert_with(
-            self.unet.as_ref(),
-            &self.trajectory,
-            &self.settings.inversion,
-            encoded,
-            &look,
-            &mut |_| (),
-        )?;
         *cost += inverted.cost;
         let lead = self.settings.synthesis.lead;
         let mut start = Start::after(&inverted, &self.trajectory, lead).shared();
@@ -396,7 +409,7 @@ impl DiffGuard {
         &self,
         guidance: &dyn Guidance,
         config: &SynthesisConfig,
-        start: &(Start, Vec<usize>),
+        start: &Start,
         cost: &mut Cost,
     ) -> Result<Tensor<4>, Error> {
         let Synthesised {
@@ -406,7 +419,7 @@ impl DiffGuard {
             &self.trajectory,
             config,
             guidance,
-            start.0.clone(),
+            start.clone(),
             &mut |_| (),
         )?;
         *cost += spent;

@@ -35,6 +35,10 @@ pub struct InversionConfig {
     /// The integrator (`"ddim"`).
     #[serde(skip_serializing_if = "Solver::is_default")]
     pub solver: Solver,
+    /// Times that an image is noised in place of being inverted, to the level where the inversion would end; a score is the
+    /// mean over them (none: it is inverted). See [`noised`](crate::noising::noised).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draws: Option<usize>,
     /// Samples that go through the network at once at most (all). With early stop, those that have stopped make room
     /// for the rest: samples at different steps then share a network call.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +54,7 @@ impl Default for InversionConfig {
             clip_denoised: false,
             early_stop: None,
             solver: Solver::default(),
+            draws: None,
             rows: None,
         }
     }
@@ -59,8 +64,10 @@ impl InversionConfig {
     /// Number of moves that are made at most.
     ///
     /// # Errors
-    /// When `fraction` is not in (0, 1], or together with `reserve` leaves nothing to be done.
+    /// When `fraction` is not in (0, 1], or together with `reserve` leaves nothing to be done; when `draws` is 0, or stands
+    /// beside a setting of the moves that it takes the place of.
     pub fn moves(&self, trajectory: &Trajectory) -> Result<usize, Error> {
+        self.check_draws()?;
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
             return Err(Error::Setting {
                 setting: "fraction",
@@ -79,6 +86,39 @@ impl InversionConfig {
             }),
             moves => Ok(moves),
         }
+    }
+}
+
+impl InversionConfig {
+    /// Starts of syntheses that an image has: 1, or as many as it is noised.
+    pub fn starts(&self) -> usize {
+        self.draws.unwrap_or(1)
+    }
+
+    fn check_draws(&self) -> Result<(), Error> {
+        let Some(draws) = self.draws else {
+            return Ok(());
+        };
+        let own = [
+            ("clip_denoised", self.clip_denoised),
+            ("early_stop", self.early_stop.is_some()),
+            ("solver", !self.solver.is_default()),
+            ("rows", self.rows.is_some()),
+        ];
+        let reason = match own.iter().find(|(_, given)| *given) {
+            _ if draws == 0 => "an image is noised at least once".to_owned(),
+            Some((setting, _)) => {
+                format!(
+                    "`{setting}` is a setting of inversions, and noised images are not inverted"
+                )
+            }
+            None => return Ok(()),
+        };
+        Err(Error::Setting {
+            setting: "draws",
+            value: draws.to_string(),
+            reason,
+        })
     }
 }
 
@@ -210,6 +250,13 @@ fn run(
     let device = image.device();
     let mut moves = trajectory.inversion_of(config.solver);
     moves.truncate(config.moves(trajectory)?);
+    if let Some(draws) = config.draws {
+        return Err(Error::Setting {
+            setting: "draws",
+            value: draws.to_string(),
+            reason: "an image that is noised is not inverted; leave it out".into(),
+        });
+    }
     let capacity = capacity(config.rows, batch)?;
     let mut watch = match &config.early_stop {
         Some(rule) => Some(Watch::new(rule, look)?),
@@ -248,7 +295,7 @@ fn run(
         if config.clip_denoised {
             (x0hat, eps) = clip_above_the_first(&x, x0hat, eps, &from, &indices);
         }
-        let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &made);
+        let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &made, |_| false);
         x = recompose(clean, noise, &to, 0.0);
         observe(&Step {
             indices: &indices,

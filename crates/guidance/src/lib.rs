@@ -5,7 +5,7 @@
 //!
 //! 1. [`schedule`] and [`spacing`]: the noise levels, and the few of them that are visited; [`trajectory`]: the moves
 //!    between them, upward and downward, and the [`solver`] that makes them;
-//! 2. [`inversion`] (P eq. 6): from the image up to noise, with [`early_stop`];
+//! 2. [`inversion`] (P eq. 6): from the image up to noise, with [`early_stop`]; or [`noising`] in its place, several times;
 //! 3. [`synthesis`] (P eq. 3): from there down to an image, under a [`guidance`]: classifier-free (P eq. 5) with
 //!    distinct semantic guidance ([`grad_cam`]), or by a classifier (P eq. 4) with Clean Grad and [`cutouts`]; the class
 //!    to follow is one of the [`labels`];
@@ -35,6 +35,7 @@ pub mod inversion;
 pub mod labels;
 pub mod latent;
 pub mod nearest;
+pub mod noising;
 mod random;
 mod rows;
 pub mod schedule;
@@ -56,6 +57,7 @@ pub use guard::{DiffGuard, ImageReport, Reference, Report, Settings};
 pub use guidance::{Guidance, GuidanceConfig, GuidanceContext};
 pub use inversion::{InversionConfig, Inverted, Step, invert, invert_guided, invert_with};
 pub use labels::{Known, LabelSource};
+pub use noising::noised;
 pub use random::forward_noise;
 pub use rows::Rows;
 pub use schedule::{Schedule, ScheduleConfig};

@@ -26,10 +26,20 @@ pub fn forward_noise(
     shape: [usize; 3],
     device: &Device,
 ) -> Tensor<4> {
+    noise_for((seed, b"forward-", step), samples, shape, device)
+}
+
+/// Standard normal noise, `[sample, channel, height, width]`, of each sample's own stream: of a seed, a purpose and a number.
+pub(crate) fn noise_for(
+    (seed, purpose, number): (u64, &[u8; 8], u64),
+    samples: &[u64],
+    shape: [usize; 3],
+    device: &Device,
+) -> Tensor<4> {
     let each = shape.iter().product();
     let mut values = Vec::with_capacity(samples.len() * each);
     for sample in samples {
-        let mut stream = stream(seed, b"forward-", *sample, step);
+        let mut stream = stream(seed, purpose, *sample, number);
         append_normal(&mut stream, each, &mut values);
     }
     let [channels, height, width] = shape;

@@ -9,6 +9,9 @@
 //! where DDIM takes `D = x0hat_s`, and DPM-Solver++ 2M (Lu et al. 2022, algorithm 2) extrapolates from the move before,
 //! of length `h'`: `D = x0hat_s + (h / 2h') (x0hat_s - x0hat_s')`. That is second order at the same one network
 //! evaluation a move. It is what DDIM's own algebra makes of `D` in place of `x0hat`, and so goes upward as well.
+//!
+//! Towards the image the moves grow long in `lambda`, and an extrapolation over the last one goes far astray where there are
+//! few: of fewer than 15 it is of first order (`lower_order_final` of that paper's authors).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -38,6 +41,19 @@ impl Solver {
     }
 }
 
+/// Moves below which the last one towards the image is of first order.
+const FEW: usize = 15;
+
+/// Whether a row that came down from the move at index `start` ends with the one at `index`, and has made few. A move onto the
+/// image itself, of infinite length, is of first order in any case and not counted.
+pub(crate) fn ends_short(descent: &[Move], index: usize, start: usize) -> bool {
+    let last = descent
+        .iter()
+        .position(|step| length(*step).is_finite())
+        .unwrap_or(0);
+    index == last && start + 1 - last.min(start) < FEW
+}
+
 /// What a solver remembers from move to move, row by row.
 pub(crate) struct History {
     solver: Solver,
@@ -57,13 +73,14 @@ impl History {
     }
 
     /// The clean image and the noise with which the rows' moves are to be made, of those that the network implies at
-    /// `x`. Rows beyond those of the last call have just joined.
+    /// `x`. Rows beyond those of the last call have just joined; those of which `plain` holds make their move in first order.
     pub(crate) fn extrapolate(
         &mut self,
         x: &Tensor<4>,
         x0hat: &Tensor<4>,
         eps: &Tensor<4>,
         moves: &[Move],
+        plain: impl Fn(usize) -> bool,
     ) -> (Tensor<4>, Tensor<4>) {
         if self.solver == Solver::Ddim {
             return (x0hat.clone(), eps.clone());
@@ -85,7 +102,7 @@ impl History {
         }
         // The first move of a row, and one that begins or ends at pure noise or at the image, are of first order.
         let weights = (0..rows).map(|row| match last.lengths.get(row) {
-            Some(previous) if previous.is_finite() && lengths[row].is_finite() => {
+            Some(previous) if previous.is_finite() && lengths[row].is_finite() && !plain(row) => {
                 lengths[row] / (2.0 * previous)
             }
             _ => 0.0,

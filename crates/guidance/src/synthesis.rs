@@ -14,7 +14,7 @@ use crate::{
     inversion::{Inverted, Step, capacity, in_batch_order},
     random,
     rows::Rows,
-    solver::{History, Solver},
+    solver::{History, Solver, ends_short},
     trajectory::{Move, Trajectory},
 };
 
@@ -219,7 +219,10 @@ impl Run<'_> {
                 x0hat = implied_image(x.clone(), eps.clone(), step.from);
             }
             let sigma = sigma(config.eta, step);
-            let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &vec![step; rows.len()]);
+            let descent = self.trajectory.synthesis();
+            let short = |row: usize| ends_short(descent, index, starts[order[row]]);
+            let made = vec![step; rows.len()];
+            let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &made, short);
             x = recompose(clean, noise, step.to, sigma);
             if let Some(samples) = self.start.samples.as_deref().filter(|_| sigma > 0.0) {
                 x = x.clone() + fresh_noise(&x, config.seed, samples, &rows, index) * sigma;

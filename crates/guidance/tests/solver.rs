@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn::tensor::{Int, Tensor};
 use common::{host, uniform};
 use diffguard_guidance::{
-    InversionConfig, Schedule, Solver, Start, SynthesisConfig, Trajectory, guidance::Unconditional,
-    invert, synthesise,
+    InversionConfig, Schedule, Solver, Start, SynthesisConfig, Trajectory, ddim::recompose,
+    guidance::Unconditional, invert, synthesise,
 };
 use diffguard_models::NoisePredictor;
 
@@ -252,4 +252,45 @@ fn solvers_by_name() {
         &mut |_| (),
     );
     assert!(refused.unwrap_err().to_string().contains("eta"));
+}
+
+/// The last move of finite length is DDIM's where there are few, and extrapolated where there are more.
+#[test]
+fn the_last_of_few_moves_is_of_first_order() {
+    let network = Gaussian::new();
+    for (spacing, starts, last) in [("ddim20", [14, 15], 1), ("uniform20", [13, 14], 0)] {
+        let trajectory = Trajectory::new(&network.schedule, &spacing.parse().unwrap()).unwrap();
+        let config = SynthesisConfig {
+            solver: Solver::DpmSolverPlusPlus2M,
+            ..SynthesisConfig::default()
+        };
+        // A row of 14 moves and one of 15, in one batch.
+        let start = Start {
+            indices: starts.to_vec(),
+            ..Start::at(uniform([2, 1, 4, 4], 3), starts[0])
+        };
+        let mut plain = Vec::new();
+        let mut observe = |step: &diffguard_guidance::Step<'_>| {
+            if step.indices[0] == last {
+                let to = trajectory.synthesis()[last].to;
+                let ddim = recompose(step.x0hat.clone(), step.eps.clone(), to, 0.0);
+                let apart = step.x.clone() - ddim;
+                plain = (0..2)
+                    .map(|row| (step.rows.positions()[row], apart.clone().narrow(0, row, 1)))
+                    .map(|(sample, apart)| (sample, largest(apart) < 1e-6))
+                    .collect();
+            }
+        };
+        synthesise(
+            &network,
+            &trajectory,
+            &config,
+            &Unconditional,
+            start,
+            &mut observe,
+        )
+        .unwrap();
+        plain.sort_unstable();
+        assert_eq!(plain, [(0, true), (1, false)], "{spacing}");
+    }
 }

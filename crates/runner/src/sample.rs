@@ -173,7 +173,9 @@ pub fn sample(
         None => return Err(Error::Setting("the benchmark has no test images".into())),
     };
     let mut reconstruction_psnr = BTreeMap::new();
-    for (name, config) in &experiment.inversion {
+    let inversions = experiment.inversion.iter();
+    // Images that are noised are not to come back.
+    for (name, config) in inversions.filter(|(_, config)| config.draws.is_none()) {
         stopped(stop)?;
         let diffusion = networks.diffusion(name)?;
         let trajectory = Trajectory::new(&diffusion.schedule, &config.spacing)?;

@@ -352,7 +352,9 @@ fn check_fit(
     }
     for (name, config) in &experiment.inversion {
         let schedule = &networks.diffusion(name)?.schedule;
-        config.moves(&Trajectory::new(schedule, &config.spacing)?)?;
+        let moves = Trajectory::new(schedule, &config.spacing)
+            .and_then(|trajectory| config.moves(&trajectory));
+        moves.map_err(|error| Error::Setting(format!("inversion `{name}`: {error}")))?;
     }
     for guard in &experiment.guards {
         let diffusion = networks.diffusion(&guard.inversion)?;

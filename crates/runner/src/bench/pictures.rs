@@ -84,7 +84,8 @@ pub(super) fn pictures(
         let shown: Vec<&usize> = shown.filter(|index| here.contains(index)).collect();
         let made: Option<Vec<_>> = guards
             .iter()
-            .map(|(guard, _)| done.synthesised.get(&guard.name))
+            // Of noised images the first draw.
+            .map(|(guard, _)| done.synthesised.get(&guard.name)?.first())
             .collect();
         if let Some(made) = made
             && !shown.is_empty()
@@ -94,7 +95,10 @@ pub(super) fn pictures(
             let made = made.collect::<Result<Vec<_>>>()?;
             let reconstruction = match experiment.gallery {
                 Some(_) => None,
-                None => done.reconstructed.get(&first.reconstruction().0),
+                None => {
+                    let made = done.reconstructed.get(&first.reconstruction().0);
+                    made.and_then(|made| made.first())
+                }
             };
             let reconstruction = reconstruction
                 .map(|made| made.image.get(pipeline))

@@ -14,8 +14,8 @@ use crate::pipeline::Pipeline;
 use crate::scores::Sample;
 use crate::spent::{GuardCost, Spent};
 use crate::stages::{
-    Encoded, Inversion, Observed, Synthesis, denoise, denoising_columns, encode, invert, observe,
-    synthesise,
+    Encoded, Inversion, Observed, Synthesis, denoise, denoising_columns, encode, invert, noise,
+    observe, synthesise,
 };
 
 /// A work unit of a part with all that its stages made.
@@ -26,12 +26,12 @@ pub(crate) struct Done {
     pub observed: Vec<Observed>,
     /// By the network's [key](crate::networks::Provenance::key); none of a network that works on images.
     encoded: BTreeMap<String, Option<Encoded>>,
-    /// By inversion name.
-    pub(super) inverted: BTreeMap<String, Inversion>,
-    /// By the name of [`Guard::reconstruction`].
-    pub(super) reconstructed: BTreeMap<String, Synthesis>,
-    /// By guard name.
-    pub(super) synthesised: BTreeMap<String, Synthesis>,
+    /// By inversion name; one a draw, where images are noised.
+    pub(super) inverted: BTreeMap<String, Vec<Inversion>>,
+    /// By the name of [`Guard::reconstruction`], likewise.
+    pub(super) reconstructed: BTreeMap<String, Vec<Synthesis>>,
+    /// By guard name, likewise.
+    pub(super) synthesised: BTreeMap<String, Vec<Synthesis>>,
     /// What denoising took, by its name.
     pub(super) denoised: BTreeMap<String, Spent>,
 }
@@ -112,7 +112,7 @@ pub(super) fn observe_units(
     Ok(())
 }
 
-/// Latents of the units, and the unconditional reconstructions that guards compare with.
+/// Where the syntheses of the units start, and the unconditional reconstructions that guards compare with.
 pub(super) fn invert_units(
     experiment: &Experiment,
     networks: &Networks,
@@ -131,14 +131,19 @@ pub(super) fn invert_units(
                 encoded.insert(network.clone(), unit.encoded(pipeline, set, diffusion)?);
             }
             let what = format!("{inversion_name} on {set}");
-            let mut inverted = invert(
-                pipeline,
-                &what,
-                &unit.unit,
-                networks,
+            let (encoded, config) = (
                 encoded[&network].as_ref(),
-                (inversion_name, config),
-            )?;
+                (inversion_name.as_str(), config),
+            );
+            let start = |draw| match config.1.draws {
+                None => invert(pipeline, &what, &unit.unit, networks, encoded, config),
+                Some(_) => {
+                    let of = (draw, experiment.seed);
+                    noise(pipeline, &unit.unit, networks, encoded, config, of)
+                }
+            };
+            let inverted = (0..config.1.starts()).map(start);
+            let mut inverted = inverted.collect::<Result<Vec<_>>>()?;
             for guard in &experiment.guards {
                 let (name, synthesis) = guard.reconstruction();
                 if !guard.needs_reconstruction()
@@ -149,20 +154,24 @@ pub(super) fn invert_units(
                 }
                 let nothing = vec![-1; unit.unit.len()];
                 let what = format!("reconstruction on {set}");
-                let mut made = synthesise(
-                    pipeline,
-                    &what,
-                    &unit.unit,
-                    networks,
-                    (diffusion, &config.spacing),
-                    &inverted,
-                    (&GuidanceConfig::None {}, &synthesis),
-                    &nothing,
-                )?;
-                made.image.let_go();
+                let made = inverted.iter().map(|start| {
+                    let mut made = synthesise(
+                        pipeline,
+                        &what,
+                        &unit.unit,
+                        networks,
+                        (diffusion, &config.1.spacing),
+                        start,
+                        (&GuidanceConfig::None {}, &synthesis),
+                        &nothing,
+                    )?;
+                    made.image.let_go();
+                    Ok(made)
+                });
+                let made = made.collect::<Result<_>>()?;
                 unit.reconstructed.insert(name, made);
             }
-            inverted.let_go();
+            inverted.iter_mut().for_each(Inversion::let_go);
             unit.inverted.insert(inversion_name.clone(), inverted);
         }
         Ok(())
@@ -198,28 +207,31 @@ pub(super) fn run_guards(
             }
             let labels = guard.label.choose(&known, experiment.seed)?;
             let what = format!("{} on {set}", guard.name);
-            let mut made = synthesise(
-                pipeline,
-                &what,
-                &done.unit,
-                networks,
-                (
-                    networks.diffusion(&guard.inversion)?,
-                    &experiment.inversion[&guard.inversion].spacing,
-                ),
-                &done.inverted[&guard.inversion],
-                (&guard.guidance, &guard.synthesis),
-                &labels,
-            )?;
+            let diffusion = networks.diffusion(&guard.inversion)?;
+            let spacing = &experiment.inversion[&guard.inversion].spacing;
+            let made = done.inverted[&guard.inversion].iter().map(|start| {
+                synthesise(
+                    pipeline,
+                    &what,
+                    &done.unit,
+                    networks,
+                    (diffusion, spacing),
+                    start,
+                    (&guard.guidance, &guard.synthesis),
+                    &labels,
+                )
+            });
+            let mut made = made.collect::<Result<Vec<_>>>()?;
             for reference in &guard.reference {
                 let columns = comparisons.columns(&what, guard, &made, *reference)?;
                 compared.push((place, *reference, columns));
             }
-            made.image.let_go();
+            made.iter_mut().for_each(|made| made.image.let_go());
             synthesised.push((guard.name.clone(), made));
         }
         drop(comparisons);
-        done.inverted.values_mut().for_each(Inversion::let_go);
+        let starts = done.inverted.values_mut().flatten();
+        starts.for_each(Inversion::let_go);
         done.synthesised.extend(synthesised);
         Ok(compared)
     })?;
@@ -294,18 +306,16 @@ pub(super) fn denoise_units(
 pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
     let cost = |guard: &Guard, reconstructs: bool| {
         let of_unit = |done: &Done| {
+            let of = |made: &Synthesis| made.spent;
+            let inverted = done.inverted.get(&guard.inversion).into_iter().flatten();
+            let synthesised = done.synthesised.get(&guard.name).into_iter().flatten();
             let reconstructed = done.reconstructed.get(&guard.reconstruction().0);
-            let stages = [
-                done.inverted.get(&guard.inversion).map(|made| made.spent),
-                done.synthesised.get(&guard.name).map(|made| made.spent),
-                reconstructed
-                    .filter(|_| reconstructs)
-                    .map(|made| made.spent),
-            ];
+            let reconstructed = reconstructed.filter(|_| reconstructs).into_iter().flatten();
             let mut spent = Spent::default();
-            stages
-                .into_iter()
-                .flatten()
+            inverted
+                .map(|made| made.spent)
+                .chain(synthesised.map(of))
+                .chain(reconstructed.map(of))
                 .for_each(|stage| spent += stage);
             (spent, done.unit.len())
         };

@@ -13,17 +13,17 @@ use crate::networks::Networks;
 use crate::parts::Unit;
 use crate::pipeline::{Pipeline, array};
 use crate::spent::Spent;
-use crate::stages::{Encoded, Kept};
+use crate::stages::{Encoded, Kept, Noised};
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "invert";
 const VERSION: u32 = 2;
 
-/// An inverted work unit.
+/// An inverted work unit, or [one that was noised](crate::stages::noise()) in place of that.
 #[derive(Clone, Debug)]
 pub struct Inversion {
-    /// `[image, channel, height, width]`.
-    pub latent: Kept,
+    /// Where its syntheses start.
+    pub latent: Latent,
     /// Index of the last move of each image.
     pub stops: Vec<usize>,
     /// Key of the output.
@@ -37,8 +37,38 @@ pub struct Inversion {
 impl Inversion {
     /// Lets go of the latent, which the store has, and of all that is known of it.
     pub fn let_go(&mut self) {
-        self.latent.let_go();
+        match &mut self.latent {
+            Latent::Inverted(latent) => latent.let_go(),
+            Latent::Noised(noised) => noised.let_go(),
+        }
         self.first.let_go();
+    }
+}
+
+/// Where the syntheses of a work unit start, `[image, channel, height, width]`.
+#[derive(Clone, Debug)]
+pub enum Latent {
+    /// As it is stored.
+    Inverted(Kept),
+    /// Made again whenever it is asked for.
+    Noised(Noised),
+}
+
+impl Latent {
+    /// The latent of `unit`.
+    ///
+    /// # Errors
+    /// When an image cannot be read, or an output is no longer in the store.
+    pub fn get(
+        &self,
+        pipeline: &Pipeline,
+        unit: &Unit,
+        trajectory: &Trajectory,
+    ) -> Result<Tensor<4>> {
+        match self {
+            Self::Inverted(latent) => Ok(pipeline.tensor::<4>(&*latent.get(pipeline)?)),
+            Self::Noised(noised) => noised.get(pipeline, unit, trajectory),
+        }
     }
 }
 
@@ -169,7 +199,7 @@ pub fn invert(
             .collect(),
         spent,
         first: FirstStep::default(),
-        latent: Kept::new(STAGE, &key, output, "latent")?,
+        latent: Latent::Inverted(Kept::new(STAGE, &key, output, "latent")?),
         key,
     })
 }

@@ -1,5 +1,5 @@
-//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert,
-//! synthesise, compare; denoise, which needs no synthesis; and trace, for figures over the noise level. Each is a function
+//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert
+//! (or noise, which is not stored), synthesise, compare; denoise, which needs no synthesis; and trace, for figures over the noise level. Each is a function
 //! from a work unit and the outputs before it to a stored output.
 
 mod compare;
@@ -7,6 +7,7 @@ mod denoise;
 mod encode;
 mod invert;
 mod kept;
+mod noise;
 mod observe;
 mod perturb;
 mod synthesise;
@@ -17,6 +18,7 @@ pub use denoise::{STAGE as DENOISE, denoise, denoise_key, denoising_columns, spa
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
 pub use invert::{Inversion, STAGE as INVERT, invert, invert_key};
 pub use kept::Kept;
+pub use noise::{Noised, noise, noise_key};
 pub(crate) use observe::predictions;
 pub use observe::{Observed, STAGE as OBSERVE, observe, observe_key};
 pub use perturb::{STAGE as PERTURB, perturb, perturb_key};

@@ -2,7 +2,7 @@
 
 use diffguard_guidance::synthesis::{Start, SynthesisConfig};
 use diffguard_guidance::{
-    Cost, GuidanceConfig, GuidanceContext, SpacingConfig, Trajectory, latent,
+    Cost, GuidanceConfig, GuidanceContext, Solver, SpacingConfig, Trajectory, latent,
 };
 use serde::Serialize;
 
@@ -39,6 +39,9 @@ struct DependsOn<'a> {
     /// Images that it mixes in.
     #[serde(skip_serializing_if = "Option::is_none")]
     donors: Option<&'a Key>,
+    /// Of DPM-Solver++, which extrapolated the last of few moves before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lower_order_final: Option<bool>,
 }
 
 /// The images that `guidance` mixes in.
@@ -66,6 +69,7 @@ pub fn synthesise_key(
             labels,
             classifier,
             donors: donors(networks, guidance).map(|donors| &donors.key),
+            lower_order_final: (synthesis.solver != Solver::Ddim).then_some(true),
         },
     )
 }
@@ -102,7 +106,7 @@ pub fn synthesise(
         }
         let prepared = guidance.prepare(&context)?;
         let start = Start {
-            latent: pipeline.tensor::<4>(&*inversion.latent.get(pipeline)?),
+            latent: inversion.latent.get(pipeline, unit, &trajectory)?,
             indices: inversion
                 .stops
                 .iter()
@@ -154,6 +158,7 @@ mod tests {
                 labels: &[1, 2],
                 classifier: None,
                 donors,
+                lower_order_final: None,
             };
             Key::new(STAGE, VERSION, &depends_on)
         };

@@ -10,6 +10,8 @@ use crate::traces::TraceKind;
 const BATCH: usize = 2;
 /// Bootstrap replicates.
 const REPLICATES: usize = 20;
+/// Draws of noise in place of an inversion.
+const DRAWS: usize = 2;
 /// Views that a classifier is shown at once.
 const CROPS: usize = 2;
 
@@ -43,6 +45,7 @@ pub(super) fn reduce(experiment: &mut Experiment) -> Vec<String> {
         notes.push(format!("inversion {name}: {spacing} of {}", config.spacing));
         config.spacing = spacing;
         config.reserve = config.reserve.min(1);
+        config.draws = config.draws.map(|draws| draws.min(DRAWS));
     }
     for guard in &mut experiment.guards {
         if let GuidanceConfig::Classifier(config) = &mut guard.guidance {

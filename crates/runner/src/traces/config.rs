@@ -125,6 +125,9 @@ impl Trace {
             TraceKind::Inversion { inversion } if inversion.early_stop.is_some() => fault(
                 "`early_stop` would leave images without values; a trace goes all the way".into(),
             ),
+            TraceKind::Inversion { inversion } if inversion.draws.is_some() => {
+                fault("images that are noised `draws` times are not inverted; leave it out".into())
+            }
             TraceKind::Classification {
                 noisy: Some(noisy), ..
             } => match classifiers.iter().position(|known| known == noisy) {

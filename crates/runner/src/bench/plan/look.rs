@@ -15,7 +15,7 @@ use crate::parts::Split;
 use crate::pipeline::Pipeline;
 use crate::stages::{
     COMPARE, DENOISE, ENCODE, INVERT, OBSERVE, PERTURB, STAGES, SYNTHESISE, TRACE, compare_key,
-    denoise_key, encode_key, invert_key, observe_key, perturb_key, predictions, spans,
+    denoise_key, encode_key, invert_key, noise_key, observe_key, perturb_key, predictions, spans,
     synthesise_key, trace_key,
 };
 use crate::store::{Array, Key};
@@ -116,8 +116,10 @@ impl Bench<'_> {
                 settings.push(Setting::new(of, ENCODE, diffusion.provenance.name()));
             }
         }
-        for name in experiment.inversion.keys() {
-            settings.push(Setting::new(Of::Invert(name.clone()), INVERT, name));
+        for (name, config) in &experiment.inversion {
+            if config.draws.is_none() {
+                settings.push(Setting::new(Of::Invert(name.clone()), INVERT, name));
+            }
         }
         let mut known = BTreeSet::new();
         for (i, guard) in experiment.guards.iter().enumerate() {
@@ -221,18 +223,31 @@ impl Bench<'_> {
         let (experiment, networks, unit) = (self.experiment, self.networks, &done.unit);
         let split = self.parts[done.part].split;
         let (images, guards) = (unit.len(), &experiment.guards);
+        let starts = |guard: &Guard| experiment.inversion[&guard.inversion].starts();
         let is_stored = |stage: &str, key: &Key| {
             let keys = stored.get(stage);
             keys.is_some_and(|keys| keys.contains(key.as_str()))
         };
         let mut logits: Option<Array> = None;
-        let mut inverted: BTreeMap<&str, Key> = BTreeMap::new();
-        // Where they are stored.
-        let mut reconstructed: BTreeMap<&str, Key> = BTreeMap::new();
-        let mut synthesised: BTreeMap<usize, Key> = BTreeMap::new();
+        // One key a draw, where images are noised.
+        let mut inverted: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
+        let mut reconstructed: BTreeMap<&str, Vec<Key>> = BTreeMap::new();
+        let mut synthesised: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
         let mut contrasted = BTreeSet::new();
         // By the settings so far: another one with the same key finds it stored.
         let mut made: HashSet<Key> = HashSet::new();
+        for (name, config) in &experiment.inversion {
+            let Some(draws) = config.draws.filter(|_| split != Split::Fit) else {
+                continue;
+            };
+            let encoded = encode_key(pipeline, unit, networks.diffusion(name)?)?;
+            let config = (name.as_str(), config);
+            let key = |draw| {
+                let of = (draw, experiment.seed);
+                noise_key(pipeline, unit, networks, encoded.as_ref(), config, of)
+            };
+            inverted.insert(name, (0..draws).map(key).collect::<Result<_>>()?);
+        }
         let mut all = Vec::new();
         for setting in settings {
             let mut seen = Seen::default();
@@ -246,9 +261,8 @@ impl Bench<'_> {
                 key
             };
             let synthesis = |guard: &Guard, label: LabelSource| -> Result<Vec<Key>> {
-                let (Some(logits), Some(inversion)) =
-                    (&logits, inverted.get(guard.inversion.as_str()))
-                else {
+                let starts = inverted.get(guard.inversion.as_str()).into_iter().flatten();
+                let Some(logits) = &logits else {
                     return Ok(Vec::new());
                 };
                 let known = Known {
@@ -259,7 +273,9 @@ impl Bench<'_> {
                 };
                 let labels = label.choose(&known, experiment.seed)?;
                 let how = (&guard.guidance, &guard.synthesis);
-                Ok(vec![synthesise_key(networks, inversion, how, &labels)])
+                Ok(starts
+                    .map(|start| synthesise_key(networks, start, how, &labels))
+                    .collect())
             };
             match &setting.of {
                 Of::Observe(i) => {
@@ -304,45 +320,57 @@ impl Bench<'_> {
                     let config = (name.as_str(), &experiment.inversion[name]);
                     let key = invert_key(pipeline, unit, networks, encoded.as_ref(), config)?;
                     count(INVERT, std::slice::from_ref(&key));
-                    inverted.insert(name, key);
+                    inverted.insert(name, vec![key]);
                 }
                 Of::Reconstruct(name, guard) => {
                     let nothing = vec![-1; images];
                     let how = (&GuidanceConfig::None {}, &guards[*guard].reconstruction().1);
-                    let inversion = inverted.get(guards[*guard].inversion.as_str());
-                    let key = inversion.map(|key| synthesise_key(networks, key, how, &nothing));
-                    count(SYNTHESISE, key.as_slice());
-                    reconstructed.extend(key.map(|key| (name.as_str(), key)));
+                    let starts = inverted.get(guards[*guard].inversion.as_str());
+                    let key = |start| synthesise_key(networks, start, how, &nothing);
+                    let keys: Vec<Key> = starts.into_iter().flatten().map(key).collect();
+                    for key in &keys {
+                        count(SYNTHESISE, std::slice::from_ref(key));
+                    }
+                    reconstructed.insert(name, keys);
                 }
                 Of::Synthesise(guard) => {
                     let keys = synthesis(&guards[*guard], guards[*guard].label)?;
-                    count(SYNTHESISE, &keys);
-                    synthesised.extend(keys.into_iter().map(|key| (*guard, key)));
+                    for draw in 0..starts(&guards[*guard]) {
+                        count(SYNTHESISE, keys.get(draw).map_or(&[], std::slice::from_ref));
+                    }
+                    synthesised.insert(*guard, keys);
                 }
                 Of::Compare(place) => {
                     let guard = &guards[*place];
                     for reference in &guard.reference {
-                        let (input, made) = (Some(unit.key()?), synthesised.get(place));
-                        let without = reconstructed.get(guard.reconstruction().0.as_str());
                         // What a contrast shares with the guard's other reference, or with another guard, is compared
                         // once.
-                        let pairs = match reference {
-                            Reference::Input => vec![(made, input)],
-                            Reference::Reconstruction => vec![(made, without)],
+                        let (own, first) = match reference {
                             Reference::Contrast => {
+                                let of = (guard.reconstruction().0, guard.similarity.clone());
                                 let own = !guard.reference.contains(&Reference::Input);
-                                let first = contrasted
-                                    .insert((guard.reconstruction().0, guard.similarity.clone()));
-                                let pairs = [(own, (made, input)), (first, (without, input))];
-                                let wanted = pairs.into_iter().filter(|(wanted, _)| *wanted);
-                                wanted.map(|(_, pair)| pair).collect()
+                                (own, contrasted.insert(of))
                             }
+                            _ => (true, false),
                         };
-                        for (made, with) in pairs {
-                            let key = made.zip(with).map(|(made, with)| {
-                                compare_key(pipeline, networks, made, with, &guard.similarity)
-                            });
-                            count(COMPARE, key.as_slice());
+                        let input = Some(unit.key()?);
+                        for draw in 0..starts(guard) {
+                            let made = synthesised.get(place).and_then(|made| made.get(draw));
+                            let without = reconstructed.get(guard.reconstruction().0.as_str());
+                            let without = without.and_then(|made| made.get(draw));
+                            let with = match reference {
+                                Reference::Input | Reference::Contrast => input,
+                                Reference::Reconstruction => without,
+                            };
+                            for (wanted, made, with) in [(own, made, with), (first, without, input)]
+                            {
+                                let key = made.zip(with).map(|(made, with)| {
+                                    compare_key(pipeline, networks, made, with, &guard.similarity)
+                                });
+                                if wanted {
+                                    count(COMPARE, key.as_slice());
+                                }
+                            }
                         }
                     }
                 }
@@ -375,7 +403,9 @@ impl Bench<'_> {
                 }
                 Of::Oracle(guard) => {
                     let keys = synthesis(&guards[*guard], LabelSource::Oracle)?;
-                    count(SYNTHESISE, &keys);
+                    for draw in 0..starts(&guards[*guard]) {
+                        count(SYNTHESISE, keys.get(draw).map_or(&[], std::slice::from_ref));
+                    }
                 }
             }
             all.push(seen);
