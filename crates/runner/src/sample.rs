@@ -77,7 +77,8 @@ pub struct Quality {
     pub frechet_distance_of_test_images: BTreeMap<String, f64>,
     /// Test images compared with.
     pub images: usize,
-    /// By inversion: mean PSNR in dB (peak 2) of the first test images after inversion and unconditional synthesis.
+    /// By inversion, but for noise in place of one: mean PSNR in dB (peak 2) of the first test images after it and unconditional
+    /// synthesis.
     pub reconstruction_psnr: BTreeMap<String, f64>,
     /// Number of those images.
     pub reconstructed: usize,

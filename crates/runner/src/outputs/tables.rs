@@ -6,7 +6,7 @@ use diffguard_report::{Metric, MetricRow};
 use super::{Run, cascade_cost, cost, paper};
 use crate::bench::FAST_WITHIN;
 use crate::cascade_sensitivity::CascadeReport;
-use crate::experiment::{Combination, Denoising, FAST, HEADLINE};
+use crate::experiment::{Combination, Denoising, Experiment, FAST, HEADLINE};
 use crate::parts::Split;
 use crate::synthetic::WARNING;
 use crate::{Result, evaluate};
@@ -190,6 +190,7 @@ pub(super) fn markdown(
             FAST_WITHIN
         );
     }
+    text += &noised(experiment);
     text += &denoisings(&experiment.denoisings);
     text += &fusions(&experiment.combinations);
     if !run.record.costs.is_empty() {
@@ -226,6 +227,39 @@ fn below_its_heading(table: &Table) -> String {
     let mut sheet = table.sheet();
     sheet.title.clear();
     sheet.to_markdown()
+}
+
+/// Which guards' syntheses start from noised images; a line for those that do alike.
+fn noised(experiment: &Experiment) -> String {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for guard in &experiment.guards {
+        let Some(config) = experiment.inversion.get(&guard.inversion) else {
+            continue;
+        };
+        let times = match config.draws {
+            None => continue,
+            Some(1) => "once".to_owned(),
+            Some(2) => "twice".to_owned(),
+            Some(draws) => format!("{draws} times"),
+        };
+        let share = match config.fraction {
+            1.0 => String::new(),
+            fraction => format!("{fraction} of "),
+        };
+        let what = format!(
+            "the image is noised {times} in place of inverted, to where {share}{} ends; means of the similarities",
+            config.spacing
+        );
+        let name = format!("`diffguard-{}`", guard.name);
+        match lines.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, names)) => names.push(name),
+            None => lines.push((what, vec![name])),
+        }
+    }
+    let lines = lines.into_iter();
+    lines
+        .map(|(what, names)| format!("\n{}: {what}.\n", names.join(", ")))
+        .collect()
 }
 
 /// What each row of denoising is.
