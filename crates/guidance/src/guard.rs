@@ -140,6 +140,7 @@ impl DiffGuard {
     ) -> Result<Self, Error> {
         let trajectory = Trajectory::new(&settings.schedule.init()?, &settings.inversion.spacing)?;
         settings.inversion.moves(&trajectory)?;
+        settings.synthesis.check_start(&settings.inversion)?;
         settings.guidance.check(unet.as_ref())?;
         let refuse = |setting, value: String, reason: &str| {
             Err(Error::Setting {
@@ -331,7 +332,9 @@ impl DiffGuard {
             shown.get_or_insert((synthesis, reconstruction));
         }
         cost += context.cost() + input.cost();
-        let (synthesis, reconstruction) = shown.unwrap_or((images.clone(), None));
+        let Some((synthesis, reconstruction)) = shown else {
+            return Err(InversionConfig::undrawn());
+        };
         Ok(Report {
             images: images_report,
             synthesis: synthesis.clamp(-1.0, 1.0),
@@ -402,6 +405,7 @@ impl DiffGuard {
         let lead = self.settings.synthesis.lead;
         let mut start = Start::after(&inverted, &self.trajectory, lead).shared();
         start.samples = Some(samples.to_vec());
+        start.draw = draw as u64;
         Ok((start, inverted.stops))
     }
 

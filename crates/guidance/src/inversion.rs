@@ -16,7 +16,7 @@ use crate::{
     trajectory::{Move, Trajectory},
 };
 
-/// How images are inverted.
+/// How images are inverted, or noised in place of that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InversionConfig {
@@ -87,12 +87,19 @@ impl InversionConfig {
             moves => Ok(moves),
         }
     }
-}
 
-impl InversionConfig {
     /// Starts of syntheses that an image has: 1, or as many as it is noised.
     pub fn starts(&self) -> usize {
         self.draws.unwrap_or(1)
+    }
+
+    /// No draw at all.
+    pub(crate) fn undrawn() -> Error {
+        Error::Setting {
+            setting: "draws",
+            value: "0".into(),
+            reason: "an image is noised at least once".into(),
+        }
     }
 
     fn check_draws(&self) -> Result<(), Error> {
@@ -137,7 +144,7 @@ pub struct Step<'a> {
     pub eps: &'a Tensor<4>,
 }
 
-/// Inverted images.
+/// Inverted images, or noised ones.
 #[derive(Debug, Clone)]
 pub struct Inverted {
     /// `[batch, channel, height, width]`, each sample as it was when it stopped.

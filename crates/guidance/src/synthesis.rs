@@ -11,7 +11,7 @@ use crate::{
     ddim::{implied_image, implied_noise, recompose},
     first_step::FirstStep,
     guidance::{Guidance, GuidanceStep},
-    inversion::{Inverted, Step, capacity, in_batch_order},
+    inversion::{InversionConfig, Inverted, Step, capacity, in_batch_order},
     random,
     rows::Rows,
     solver::{History, Solver, ends_short},
@@ -41,6 +41,23 @@ pub struct SynthesisConfig {
 }
 
 impl SynthesisConfig {
+    /// Refuses what does not go with how the images were brought to noise.
+    ///
+    /// # Errors
+    /// For a `lead` after `draws`: noised images have the level that they were noised to, and no other.
+    pub fn check_start(&self, inversion: &InversionConfig) -> Result<(), Error> {
+        match (self.lead, inversion.draws) {
+            (Some(lead), Some(_)) => Err(Error::Setting {
+                setting: "lead",
+                value: lead.to_string(),
+                reason:
+                    "after `draws` the synthesis starts at the level of the noise; leave it out"
+                        .into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The unconditional reconstruction that goes with it: from the same start, without fresh noise.
     #[must_use]
     pub fn reconstruction(&self) -> Self {
@@ -62,6 +79,8 @@ pub struct Start {
     /// An identity of each sample that does not depend on its batch, for the random streams; needed with `eta` above
     /// 0 only.
     pub samples: Option<Vec<u64>>,
+    /// Number of the start among those of the same samples: each has fresh noise of its own.
+    pub draw: u64,
     /// What the networks have answered at this start; for the same networks, trajectory and images alone.
     pub first: Option<FirstStep>,
 }
@@ -74,6 +93,7 @@ impl Start {
             latent: inverted.latent.clone(),
             indices: inverted.stops.iter().map(start).collect(),
             samples: None,
+            draw: 0,
             first: None,
         }
     }
@@ -94,6 +114,7 @@ impl Start {
             latent,
             indices: vec![index; batch],
             samples: None,
+            draw: 0,
             first: None,
         }
     }
@@ -225,7 +246,8 @@ impl Run<'_> {
             let (clean, noise) = history.extrapolate(&x, &x0hat, &eps, &made, short);
             x = recompose(clean, noise, step.to, sigma);
             if let Some(samples) = self.start.samples.as_deref().filter(|_| sigma > 0.0) {
-                x = x.clone() + fresh_noise(&x, config.seed, samples, &rows, index) * sigma;
+                x = x.clone()
+                    + fresh_noise(&x, config.seed, samples, &rows, self.start.draw, index) * sigma;
             }
             observe(&Step {
                 indices: &vec![index; rows.len()],
@@ -250,12 +272,20 @@ fn sigma(eta: f64, step: Move) -> f64 {
         .sqrt()
 }
 
-fn fresh_noise(x: &Tensor<4>, seed: u64, samples: &[u64], rows: &Rows, index: usize) -> Tensor<4> {
+fn fresh_noise(
+    x: &Tensor<4>,
+    seed: u64,
+    samples: &[u64],
+    rows: &Rows,
+    draw: u64,
+    index: usize,
+) -> Tensor<4> {
     let shape = x.dims();
     let each = shape[1..].iter().product();
     let mut values = Vec::with_capacity(shape[0] * each);
+    let step = draw << 32 | index as u64;
     for position in rows.positions() {
-        let mut stream = random::stream(seed, b"ddim-eta", samples[*position], index as u64);
+        let mut stream = random::stream(seed, b"ddim-eta", samples[*position], step);
         random::append_normal(&mut stream, each, &mut values);
     }
     Tensor::from_data(TensorData::new(values, shape), &x.device())

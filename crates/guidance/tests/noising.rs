@@ -10,7 +10,8 @@ use common::{
 };
 use diffguard_guidance::{
     DiffGuard, EarlyStopConfig, GuidanceContext, InversionConfig, Reference, ScheduleConfig,
-    Settings, SimilarityName, Solver, Start, Trajectory, View, invert, noised, synthesise,
+    Settings, SimilarityName, Solver, Start, SynthesisConfig, Trajectory, View,
+    guidance::Unconditional, invert, noised, synthesise,
 };
 
 fn config(spacing: &str, fraction: f64) -> InversionConfig {
@@ -40,6 +41,10 @@ fn the_synthesis_starts_at_the_level_of_the_noise() {
         (config("diffnb50@239", 1.0), 240),
         (config("ddim20", 0.25), 250),
         (config("ddim10", 0.4), 400),
+        // As far as there are steps, and not to noise alone.
+        (config("ddim10", 1.0), 900),
+        // The ascent of this one is not aligned with its descent.
+        (config("diffnb20@239", 0.6), 140),
     ] {
         let trajectory = trajectory(&config);
         let abar = schedule.alphas_cumprod()[t];
@@ -196,7 +201,43 @@ fn what_means_nothing_is_refused() {
         let error = refused(config);
         assert!(error.contains("draws") && error.contains(says), "{error}");
     }
+    let synthesis = SynthesisConfig {
+        lead: Some(3),
+        ..SynthesisConfig::default()
+    };
+    let error = synthesis.check_start(&good).unwrap_err().to_string();
+    assert!(error.contains("lead") && error.contains("draws"), "{error}");
+    assert!(synthesis.check_start(&InversionConfig::default()).is_ok());
+
     let network = Counting::new(Some(10));
     let error = invert(&network, &trajectory, &good, images(1), &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("draws"), "{error}");
+}
+
+/// With fresh noise in the synthesis, each draw has its own.
+#[test]
+fn draws_share_no_fresh_noise() {
+    let config = config("ddim10", 0.4);
+    let trajectory = trajectory(&config);
+    let network = Counting::new(Some(10));
+    let made = |draw| {
+        let mut start = Start::at(images(2), 3);
+        start.samples = Some(vec![5, 6]);
+        start.draw = draw;
+        let settings = SynthesisConfig {
+            eta: 1.0,
+            ..SynthesisConfig::default()
+        };
+        let made = synthesise(
+            &network,
+            &trajectory,
+            &settings,
+            &Unconditional,
+            start,
+            &mut |_| (),
+        );
+        host(&made.unwrap().image)
+    };
+    assert_eq!(made(1), made(1));
+    assert_ne!(made(0), made(1));
 }

@@ -157,6 +157,7 @@ fn samples_do_not_depend_on_their_batch() {
                     latent: image,
                     indices: order.iter().map(|i| starts[*i]).collect(),
                     samples: Some(order.iter().map(|i| *i as u64).collect()),
+                    draw: 0,
                     first: None,
                 };
                 let synthesis = SynthesisConfig {

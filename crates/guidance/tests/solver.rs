@@ -167,6 +167,7 @@ fn samples_that_join_or_leave_keep_their_own_history() {
             ),
             indices: which.iter().map(|i| starts[*i]).collect(),
             samples: None,
+            draw: 0,
             first: None,
         };
         let made = synthesise(

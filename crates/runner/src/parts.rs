@@ -170,7 +170,10 @@ impl Part {
                         .iter()
                         .map(|&label| (label != OUT_OF_DISTRIBUTION).then_some(label as usize))
                         .collect(),
-                    samples: ids[range].iter().map(|id| identity(id)).collect(),
+                    samples: ids[range]
+                        .iter()
+                        .map(|id| identity(id.as_bytes()))
+                        .collect(),
                     set: self.set.clone(),
                     key: OnceLock::new(),
                 }
@@ -179,9 +182,9 @@ impl Part {
     }
 }
 
-/// A number that depends on a sample's name alone.
-pub(crate) fn identity(name: &str) -> u64 {
-    let digits = Key::of(name.as_bytes());
+/// A number that depends on a sample's name (or whatever stands for it) alone.
+pub(crate) fn identity(name: &[u8]) -> u64 {
+    let digits = Key::of(name);
     u64::from_str_radix(&digits.as_str()[..16], 16).unwrap_or(0)
 }
 

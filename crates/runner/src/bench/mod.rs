@@ -358,12 +358,16 @@ fn check_fit(
     }
     for guard in &experiment.guards {
         let diffusion = networks.diffusion(&guard.inversion)?;
+        let inversion = &experiment.inversion[&guard.inversion];
+        guard
+            .synthesis
+            .check_start(inversion)
+            .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         guard
             .guidance
             .check(diffusion.unet.as_ref())
             .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         if diffusion.first_stage.is_some() {
-            let inversion = &experiment.inversion[&guard.inversion];
             latent::check(&guard.guidance, inversion, &guard.synthesis)
                 .map_err(|error| Error::Setting(format!("guard `{}`: {error}", guard.name)))?;
         }

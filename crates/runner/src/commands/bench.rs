@@ -43,7 +43,7 @@ pub struct Bench {
     /// experiment says]
     #[arg(long, value_name = "TYPE")]
     compute: Option<Compute>,
-    /// Seed of the choice of images, of random labels and of the bootstrap
+    /// Seed of the choice of images, of random labels, of noise and of the bootstrap
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Threads [default: one a core]

@@ -54,7 +54,7 @@ pub struct Experiment {
     /// Images of each test set beside the benchmark at most; `limit` where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_limit: Option<usize>,
-    /// Seed of the choice of images, of random labels and of the bootstrap.
+    /// Seed of the choice of images, of random labels, of noise and of the bootstrap.
     #[serde(default)]
     pub seed: u64,
     /// Images of a work unit.

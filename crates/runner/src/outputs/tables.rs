@@ -242,12 +242,16 @@ fn noised(experiment: &Experiment) -> String {
             Some(2) => "twice".to_owned(),
             Some(draws) => format!("{draws} times"),
         };
+        let mean = match config.starts() {
+            1 => "",
+            _ => "; means of the similarities",
+        };
         let share = match config.fraction {
             1.0 => String::new(),
             fraction => format!("{fraction} of "),
         };
         let what = format!(
-            "the image is noised {times} in place of inverted, to where {share}{} ends; means of the similarities",
+            "the image is noised {times} in place of inverted, to where {share}{} ends{mean}",
             config.spacing
         );
         let name = format!("`diffguard-{}`", guard.name);

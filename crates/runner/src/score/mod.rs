@@ -38,7 +38,7 @@ pub struct Finding {
     pub label: String,
     /// Its softmax probability.
     pub confidence: f64,
-    /// Index of the last move of its inversion.
+    /// Index of the last move of its inversion, or of the one that noise took the place of.
     pub stop: usize,
     /// Every row of the run that the guard, its networks and the image have all for.
     pub rows: Vec<Placed>,
@@ -109,10 +109,8 @@ pub fn score(
     for (paths, inputs) in images.chunks(TOGETHER).zip(inputs.chunks(TOGETHER)) {
         let dims = [paths.len(), shape.channels, shape.height, shape.width];
         let x = Tensor::<4>::from_data(TensorData::new(inputs.concat(), dims), device);
-        let samples: Vec<u64> = paths
-            .iter()
-            .map(|path| identity(&path.to_string_lossy()))
-            .collect();
+        // Of what is seen, so that an image is judged alike wherever it lies.
+        let samples: Vec<u64> = inputs.iter().map(|input| seen(input)).collect();
         let report = asked.ask(&diffguard, &x, &samples, &mut found)?;
         rows.extend(tiles(inputs, &report, shape)?);
     }
@@ -243,6 +241,12 @@ fn grey(picture: &Picture) -> Result<Picture> {
     Ok(Picture::new(shape, (0..area).map(luma).collect())?)
 }
 
+/// The identity of an image, from its values.
+fn seen(input: &[f32]) -> u64 {
+    let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
+    identity(&bytes)
+}
+
 fn class(names: &[String], label: usize) -> String {
     names
         .get(label)
@@ -308,7 +312,7 @@ mod tests {
                     placed.score
                 );
             }
-            // Its noise is drawn by the file's name.
+            // Its noise is drawn by its values, and not by its name in the set.
             let mut denoised = finding.rows.iter().filter(denoising);
             let denoised = denoised.next().unwrap();
             assert!(denoised.score.is_finite() && (0.0..=100.0).contains(&denoised.percentile));

@@ -24,6 +24,8 @@ const VERSION: u32 = 2;
 pub struct Inversion {
     /// Where its syntheses start.
     pub latent: Latent,
+    /// Number of the draw of noise; 0 of an inversion.
+    pub draw: u64,
     /// Index of the last move of each image.
     pub stops: Vec<usize>,
     /// Key of the output.
@@ -191,6 +193,7 @@ pub fn invert(
         spent += encoded.spent;
     }
     Ok(Inversion {
+        draw: 0,
         stops: output
             .array("stops")?
             .values

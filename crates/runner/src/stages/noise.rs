@@ -116,6 +116,7 @@ pub fn noise(
     let encoding = encoded.map(|encoded| &encoded.key);
     let of = (draw, seed);
     Ok(Inversion {
+        draw: draw as u64,
         key: noise_key(pipeline, unit, networks, encoding, (name, config), of)?,
         stops: vec![config.moves(&trajectory)? - 1; unit.len()],
         // Encoded once, whatever the number of draws.

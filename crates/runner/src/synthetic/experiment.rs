@@ -10,6 +10,8 @@ use crate::traces::TraceKind;
 const BATCH: usize = 2;
 /// Bootstrap replicates.
 const REPLICATES: usize = 20;
+/// The least share of the steps: one of two.
+const FRACTION: f64 = 0.5;
 /// Draws of noise in place of an inversion.
 const DRAWS: usize = 2;
 /// Views that a classifier is shown at once.
@@ -45,7 +47,17 @@ pub(super) fn reduce(experiment: &mut Experiment) -> Vec<String> {
         notes.push(format!("inversion {name}: {spacing} of {}", config.spacing));
         config.spacing = spacing;
         config.reserve = config.reserve.min(1);
-        config.draws = config.draws.map(|draws| draws.min(DRAWS));
+        if config.fraction < FRACTION {
+            let published = config.fraction;
+            notes.push(format!(
+                "inversion {name}: fraction {FRACTION} in place of {published}"
+            ));
+            config.fraction = FRACTION;
+        }
+        if let Some(draws) = config.draws.filter(|draws| *draws > DRAWS) {
+            notes.push(format!("inversion {name}: {DRAWS} draws of {draws}"));
+            config.draws = Some(DRAWS);
+        }
     }
     for guard in &mut experiment.guards {
         if let GuidanceConfig::Classifier(config) = &mut guard.guidance {

@@ -262,8 +262,14 @@ impl Bench<'_> {
             };
             let synthesis = |guard: &Guard, label: LabelSource| -> Result<Vec<Key>> {
                 let starts = inverted.get(guard.inversion.as_str()).into_iter().flatten();
+                let how = (&guard.guidance, &guard.synthesis);
                 let Some(logits) = &logits else {
-                    return Ok(Vec::new());
+                    // Nothing is stored under such a key; who asks for the same again meets it.
+                    let unknown = |start| {
+                        let without = synthesise_key(networks, start, how, &[]);
+                        Key::of(format!("{label:?} {}", without.as_str()).as_bytes())
+                    };
+                    return Ok(starts.map(unknown).collect());
                 };
                 let known = Known {
                     logits: &logits.values,
@@ -272,7 +278,6 @@ impl Bench<'_> {
                     samples: &unit.samples,
                 };
                 let labels = label.choose(&known, experiment.seed)?;
-                let how = (&guard.guidance, &guard.synthesis);
                 Ok(starts
                     .map(|start| synthesise_key(networks, start, how, &labels))
                     .collect())
@@ -335,8 +340,8 @@ impl Bench<'_> {
                 }
                 Of::Synthesise(guard) => {
                     let keys = synthesis(&guards[*guard], guards[*guard].label)?;
-                    for draw in 0..starts(&guards[*guard]) {
-                        count(SYNTHESISE, keys.get(draw).map_or(&[], std::slice::from_ref));
+                    for key in &keys {
+                        count(SYNTHESISE, std::slice::from_ref(key));
                     }
                     synthesised.insert(*guard, keys);
                 }
@@ -403,8 +408,8 @@ impl Bench<'_> {
                 }
                 Of::Oracle(guard) => {
                     let keys = synthesis(&guards[*guard], LabelSource::Oracle)?;
-                    for draw in 0..starts(&guards[*guard]) {
-                        count(SYNTHESISE, keys.get(draw).map_or(&[], std::slice::from_ref));
+                    for key in &keys {
+                        count(SYNTHESISE, std::slice::from_ref(key));
                     }
                 }
             }

@@ -14,7 +14,7 @@ pub(super) struct Setting {
     pub(super) of: Of,
     pub(super) stage: &'static str,
     pub(super) name: String,
-    /// Moves of its inversion at most; 1 where there is none.
+    /// Moves of its inversion, or down from its noise, at most; 1 where there is none.
     pub(super) moves: usize,
     pub(super) images: u64,
     /// Or made by an earlier setting.
