@@ -112,20 +112,19 @@ impl InversionConfig {
             ("solver", !self.solver.is_default()),
             ("rows", self.rows.is_some()),
         ];
-        let reason = match own.iter().find(|(_, given)| *given) {
-            _ if draws == 0 => "an image is noised at least once".to_owned(),
-            Some((setting, _)) => {
-                format!(
+        if draws == 0 {
+            return Err(Self::undrawn());
+        }
+        match own.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((setting, _)) => Err(Error::Setting {
+                setting: "draws",
+                value: draws.to_string(),
+                reason: format!(
                     "`{setting}` is a setting of inversions, and noised images are not inverted"
-                )
-            }
-            None => return Ok(()),
-        };
-        Err(Error::Setting {
-            setting: "draws",
-            value: draws.to_string(),
-            reason,
-        })
+                ),
+            }),
+        }
     }
 }
 

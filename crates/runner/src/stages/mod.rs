@@ -1,6 +1,6 @@
-//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert
-//! (or noise, which is not stored), synthesise, compare; denoise, which needs no synthesis; and trace, for figures over the noise level. Each is a function
-//! from a work unit and the outputs before it to a stored output.
+//! The stages, in the order of the data: observe (and perturb, for ODIN), encode (for latent diffusion), invert (or noise, which
+//! is not stored), synthesise, compare; denoise, which needs no synthesis; and trace, for figures over the noise level. Each is a
+//! function from a work unit and the outputs before it to a stored output.
 
 mod compare;
 mod denoise;
