@@ -11,7 +11,7 @@
 //! evaluation a move. It is what DDIM's own algebra makes of `D` in place of `x0hat`, and so goes upward as well.
 //!
 //! Towards the image the moves grow long in `lambda`, and an extrapolation over the last one goes far astray where there are
-//! few: of fewer than 15 it is of first order (`lower_order_final` of that paper's authors, who later took 10).
+//! few: of fewer than 15 it is of first order (`lower_order_final` of that paper's authors; 15 or 10 by the version).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

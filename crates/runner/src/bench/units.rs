@@ -301,8 +301,8 @@ pub(super) fn denoise_units(
     Ok(columns.into_iter().collect())
 }
 
-/// What each guard costs an image: its inversion, if it has one, and all its syntheses; and, where a reference takes it, with the unconditional
-/// reconstruction. What denoising costs, by its columns.
+/// What each guard costs an image: its inversion, if it has one, and all its syntheses; and, where a reference takes it, with the
+/// unconditional reconstruction. What denoising costs, by its columns.
 pub(super) fn costs(experiment: &Experiment, units: &[Done]) -> BTreeMap<String, GuardCost> {
     let cost = |guard: &Guard, reconstructs: bool| {
         let of_unit = |done: &Done| {

@@ -24,8 +24,6 @@ const VERSION: u32 = 2;
 pub struct Inversion {
     /// Where its syntheses start.
     pub latent: Latent,
-    /// Number of the draw of noise; 0 of an inversion.
-    pub draw: u64,
     /// Index of the last move of each image.
     pub stops: Vec<usize>,
     /// Key of the output.
@@ -57,6 +55,14 @@ pub enum Latent {
 }
 
 impl Latent {
+    /// Number of the draw of noise; 0 of an inversion.
+    pub fn draw(&self) -> u64 {
+        match self {
+            Self::Inverted(_) => 0,
+            Self::Noised(noised) => noised.draw as u64,
+        }
+    }
+
     /// The latent of `unit`.
     ///
     /// # Errors
@@ -193,7 +199,6 @@ pub fn invert(
         spent += encoded.spent;
     }
     Ok(Inversion {
-        draw: 0,
         stops: output
             .array("stops")?
             .values

@@ -2,11 +2,10 @@
 //! is stored: it is made again sooner than read.
 
 use burn::tensor::Tensor;
-use diffguard_guidance::{FirstStep, InversionConfig, ScheduleConfig, Trajectory, noised};
-use diffguard_models::Compute;
+use diffguard_guidance::{FirstStep, InversionConfig, Trajectory, noised};
 use serde::Serialize;
 
-use super::invert::Latent;
+use super::invert::{Latent, invert_key};
 use crate::Result;
 use crate::networks::Networks;
 use crate::parts::Unit;
@@ -24,7 +23,7 @@ pub struct Noised {
     config: InversionConfig,
     /// What is noised in place of the images, for a latent diffusion network.
     encoded: Option<Kept>,
-    draw: usize,
+    pub(super) draw: usize,
     seed: u64,
 }
 
@@ -51,17 +50,10 @@ impl Noised {
 
 #[derive(Serialize)]
 struct DependsOn<'a> {
-    device: &'a str,
-    unet: String,
-    schedule: &'a ScheduleConfig,
-    inversion: InversionConfig,
+    /// That of the inversion in whose place it is.
+    inversion: &'a Key,
     draw: usize,
     seed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compute: Option<Compute>,
-    images: &'a Key,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encoded: Option<&'a Key>,
 }
 
 /// What stands for one draw of noise on a work unit in the keys of what is made of it. It does not depend on the number of
@@ -77,26 +69,17 @@ pub fn noise_key(
     (name, config): (&str, &InversionConfig),
     (draw, seed): (usize, u64),
 ) -> Result<Key> {
-    let diffusion = networks.diffusion(name)?;
-    let inversion = InversionConfig {
+    let config = InversionConfig {
         draws: None,
         ..config.clone()
     };
-    Ok(Key::new(
-        NAME,
-        VERSION,
-        &DependsOn {
-            device: &pipeline.device_name,
-            unet: diffusion.provenance.key(),
-            schedule: &diffusion.schedule_config,
-            inversion,
-            draw,
-            seed,
-            compute: diffusion.compute_key(),
-            images: unit.key()?,
-            encoded,
-        },
-    ))
+    let inversion = &invert_key(pipeline, unit, networks, encoded, (name, &config))?;
+    let depends_on = DependsOn {
+        inversion,
+        draw,
+        seed,
+    };
+    Ok(Key::new(NAME, VERSION, &depends_on))
 }
 
 /// One draw of noise on a work unit, or on what it was [encoded](crate::stages::encode()) to.
@@ -116,7 +99,6 @@ pub fn noise(
     let encoding = encoded.map(|encoded| &encoded.key);
     let of = (draw, seed);
     Ok(Inversion {
-        draw: draw as u64,
         key: noise_key(pipeline, unit, networks, encoding, (name, config), of)?,
         stops: vec![config.moves(&trajectory)? - 1; unit.len()],
         // Encoded once, whatever the number of draws.

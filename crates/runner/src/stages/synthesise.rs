@@ -113,7 +113,7 @@ pub fn synthesise(
                 .map(|&stop| trajectory.start_after(stop, synthesis.lead))
                 .collect(),
             samples: Some(unit.samples.clone()),
-            draw: inversion.draw,
+            draw: inversion.latent.draw(),
             first: Some(inversion.first.clone()),
         };
         let made = diffguard_guidance::synthesise(
