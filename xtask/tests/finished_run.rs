@@ -145,6 +145,141 @@ fn fusions_of_stored_scores_are_those_of_a_run() {
     );
 }
 
+/// A setting, a detector and a fusion more than [`EXPERIMENT`] has.
+fn with_more_rows() -> String {
+    let more = r#"
+        [inversion.noised]
+        spacing = "ddim5"
+        fraction = 0.6
+        draws = 2
+
+        [[guard]]
+        name = "another"
+        inversion = "noised"
+        guidance = { kind = "classifier-free", scale = 4.0 }
+        similarity = ["features-l2"]
+
+        [[detector]]
+        name = "msp"
+
+        [[combine]]
+        name = "another+msp"
+        of = ["msp", "diffguard-another/features-l2"]
+        rule = "logistic"
+        "#;
+    let elected = EXPERIMENT.replace("[headline]", "[headline]\nguards = [\"free\"]");
+    format!("{elected}{more}")
+}
+
+#[test]
+fn the_rows_of_a_finished_run_are_taken_and_the_others_computed() {
+    let clone = Clone::new(EXPERIMENT);
+    assert!(clone.bench("out").status.success());
+    let write = |name: &str, text: &str| {
+        fs::write(clone.path("experiments").join(format!("{name}.toml")), text).unwrap();
+    };
+    write("more", &with_more_rows());
+    let bench = |name: &str, out: &str, more: &[&str]| {
+        clone.run(&[&["bench", name, "--no-progress", "--out", out], more].concat())
+    };
+    let whole = bench("more", "whole", &[]);
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    let joined = bench("more", "joined", &["--rows-of", "out"]);
+    assert!(joined.status.success(), "{}", stderr(&joined));
+    let said = String::from_utf8_lossy(&joined.stdout).into_owned();
+    assert!(said.contains("2 are computed"), "{said}");
+    assert!(results(&clone, "joined") == results(&clone, "whole"));
+    // Nothing was computed for the rows that were there.
+    for (stage, there) in [("synthesise", true), ("invert", false), ("denoise", false)] {
+        let folder = clone.path("joined/store").join(stage);
+        assert_eq!(folder.exists(), there, "{stage}");
+    }
+    let record = |out: &str| -> serde_json::Value {
+        let text = fs::read(clone.path(out).join("run.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    let (joined, whole) = (record("joined"), record("whole"));
+    for key in [
+        "configuration",
+        "headline",
+        "benchmark",
+        "classifier_accuracy",
+    ] {
+        assert_eq!(joined[key], whole[key], "{key}");
+    }
+    let keys = |record: &serde_json::Value| -> Vec<String> {
+        record["costs"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(keys(&joined), keys(&whole));
+    let rows = serde_json::json!(["msp", "diffguard-another/features-l2"]);
+    assert_eq!(joined["rows_of"]["but"], rows);
+    assert!(clone.path("joined/pictures.png").is_file());
+
+    // In place, with nothing new: the same again.
+    let before = results(&clone, "joined");
+    let again = bench("more", "joined", &["--rows-of", "joined"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(results(&clone, "joined") == before);
+
+    // What would not stand beside each other.
+    let refused = |more: &[&str], says: &[&str]| {
+        assert_fails(&bench("more", "refused", more), says);
+        assert!(!clone.path("refused").exists());
+    };
+    refused(
+        &["--rows-of", "out", "--limit", "2"],
+        &["`limit` = 3 where 2 is asked for"],
+    );
+    refused(&["--rows-of", "out", "--seed", "1"], &["`seed` = 0"]);
+    refused(&["--rows-of", "nowhere"], &["no run `nowhere`"]);
+    write(
+        "elected",
+        &with_more_rows().replace("guards = [\"free\"]", ""),
+    );
+    let elected = bench("elected", "refused", &["--rows-of", "out"]);
+    assert_fails(&elected, &["elected", "guards = [\"free\"]"]);
+    // Without oracle labels nothing stands in the way of another election.
+    let free = with_more_rows()
+        .replace("guards = [\"free\"]", "")
+        .replace("oracle = true", "");
+    write("elected", &free);
+    let whole = bench("elected", "elected", &["--store", "whole/store"]);
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    let joined = bench(
+        "elected",
+        "again",
+        &["--rows-of", "out", "--store", "joined/store"],
+    );
+    assert!(joined.status.success(), "{}", stderr(&joined));
+    assert!(results(&clone, "again") == results(&clone, "elected"));
+    // Another guard of the same name is not that guard.
+    write(
+        "changed",
+        &with_more_rows().replace("scale = 2.0", "scale = 2.5"),
+    );
+    let changed = bench("changed", "refused", &["--rows-of", "out"]);
+    assert_fails(&changed, &["these guards unchanged"]);
+    let kept = fs::read(clone.path("out/run.json")).unwrap();
+    let other = String::from_utf8(kept).unwrap();
+    let sha256 = record("out")["diffusion"]["sha256"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    fs::write(
+        clone.path("out/run.json"),
+        other.replace(&sha256, &"0".repeat(64)),
+    )
+    .unwrap();
+    let weights = bench("more", "other", &["--rows-of", "out"]);
+    assert_fails(&weights, &["other weights of quick/quick-unet.toml"]);
+    assert!(!clone.path("other/scores.parquet").exists());
+}
+
 #[test]
 fn rows_are_compared_whether_or_not_their_images_are_at_hand() {
     let clone = Clone::new(EXPERIMENT);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::experiment::{Combination, Experiment};
 use crate::parts::Split;
-use crate::scores::{Sample, Scores};
+use crate::scores::{Sample, Scores, compact};
 use crate::{Error, Result};
 
 /// The metrics of the tables, as the tables and as the metrics crate name them.
@@ -218,6 +218,25 @@ pub fn add_fusions(experiment: &Experiment, scores: &mut Scores) -> Result<()> {
     for combination in &experiment.combinations {
         let fused = fuse(combination, scores)?;
         scores.push(combination.name.clone(), fused)?;
+    }
+    Ok(())
+}
+
+/// The same for scores that are stored: they stay as they are, and what is made of them is rounded as they are.
+///
+/// # Errors
+/// Those of [`add_fusions`].
+pub fn add_fusions_to_stored(experiment: &Experiment, scores: &mut Scores) -> Result<()> {
+    let mut fused = scores.clone();
+    add_fusions(experiment, &mut fused)?;
+    let compacted = |values: &[f64]| match experiment.compact_scores {
+        true => compact(values),
+        false => values.to_vec(),
+    };
+    let stored = scores.methods().count();
+    for row in fused.methods().skip(stored) {
+        let values = fused.column(row).map(compacted).unwrap_or_default();
+        scores.push(row, values)?;
     }
     Ok(())
 }

@@ -185,6 +185,12 @@ impl Networks {
         self.diffusion.iter().chain(self.diffusion_of.values())
     }
 
+    /// Where the classifiers and the diffusion networks come from.
+    pub fn provenances(&self) -> impl Iterator<Item = &Provenance> {
+        let classifiers = self.classifiers.iter().map(|it| &it.provenance);
+        classifiers.chain(self.diffusions().map(|it| &it.provenance))
+    }
+
     /// The classifier under protection.
     pub fn protected(&self) -> &LoadedClassifier {
         &self.classifiers[0]

@@ -64,10 +64,24 @@ pub struct Record {
     /// Of a run on generated images with generated weights, what was reduced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<Vec<String>>,
+    /// The run that it took rows from, where it did not compute them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_of: Option<RowsOfRecord>,
     /// Wall-clock seconds of the run.
     pub seconds: f64,
     /// Peak resident memory in MiB, where the system tells.
     pub peak_memory_mib: Option<u64>,
+}
+
+/// A run that rows were taken from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RowsOfRecord {
+    /// Its experiment's name.
+    pub experiment: String,
+    /// SHA-256 of its `scores.parquet`.
+    pub scores_sha256: String,
+    /// The rows that are not from there.
+    pub but: Vec<String>,
 }
 
 /// The images of a run.
@@ -206,6 +220,12 @@ impl Record {
         .chain(traces)
         .chain(compute)
         .collect()
+    }
+
+    /// Where the classifiers and the diffusion networks come from.
+    pub fn provenances(&self) -> impl Iterator<Item = &Provenance> {
+        let diffusion = self.diffusion.iter().chain(self.diffusion_of.values());
+        self.classifiers.iter().chain(diffusion)
     }
 
     /// Whether its costs tell what unconditional reconstructions add.

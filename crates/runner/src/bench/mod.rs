@@ -4,6 +4,7 @@ mod comparisons;
 mod election;
 mod pictures;
 mod plan;
+mod rows_of;
 mod traces;
 mod units;
 
@@ -23,6 +24,7 @@ use self::election::{elect, oracle};
 use self::pictures::pictures;
 pub use self::pictures::{Picture, Shown};
 pub use self::plan::Plan;
+use self::rows_of::RowsOf;
 use self::traces::{trace_units, traces};
 pub(crate) use self::units::Done;
 use self::units::{costs, denoise_units, invert_units, observe_units, run_guards, samples};
@@ -69,6 +71,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Threads; all cores where not given.
     pub threads: Option<usize>,
+    /// The finished run, in `results/` or a folder, that rows are taken from.
+    pub rows_of: Option<String>,
     /// Folder that observations are written to for other programs.
     pub export: Option<PathBuf>,
     /// The row that every other is compared with in a table of differences.
@@ -168,6 +172,16 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     if let Some(row) = &experiment.against {
         experiment.check_row(row)?;
     }
+    // What the stages and the detectors make: all of the experiment, but for rows that another run has.
+    let (rows_of, made) = match &options.rows_of {
+        Some(run) => {
+            let rows_of = RowsOf::read(run, &root)?;
+            rows_of.check_settings(&experiment, &device_name)?;
+            let lacking = rows_of.lacking(&experiment)?;
+            (Some(rows_of), lacking)
+        }
+        None => (None, experiment.clone()),
+    };
     let data = Data::new(&root, root.data())?;
     if reduced.is_none() {
         data.check_at_hand(&name, &experiment, &root)?;
@@ -215,8 +229,14 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         stop,
         accounts: std::sync::Mutex::default(),
     };
-    let units = plan::units_of(&experiment, &parts, options.shard);
-    let plan = Plan::of(&name, &experiment, &networks, &parts, &units, &pipeline)?;
+    if let Some(rows_of) = &rows_of {
+        rows_of.check_inputs(&benchmark, &networks)?;
+    }
+    let units = plan::units_of(&made, &parts, options.shard);
+    let plan = Plan::of(&name, &made, &networks, &parts, &units, &pipeline)?;
+    if let Some(rows_of) = &rows_of {
+        rows_of.announce(&experiment, &made);
+    }
     println!("{plan}");
     if options.dry_run {
         return Ok(out);
@@ -224,7 +244,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
     let workers = rayon::current_num_threads();
     pipeline.progress = Progress::new(plan.work(), workers, options.no_progress);
     if let Some(shard) = options.shard {
-        stages_of(&experiment, &networks, &parts, units, &pipeline)?;
+        stages_of(&made, &networks, &parts, units, &pipeline)?;
         pipeline.progress.finish();
         let record = ShardRecord {
             shard,
@@ -242,8 +262,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         println!("shard {shard} is complete: {}", out.display());
         return Ok(out);
     }
-    let finished = scores(
-        &experiment,
+    let mut finished = scores(
+        &made,
         &networks,
         &parts,
         units,
@@ -251,6 +271,11 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         options.export.as_deref(),
     )?;
     pipeline.progress.finish();
+    let mut stages = stages(&pipeline);
+    if let Some(rows_of) = &rows_of {
+        finished = rows_of.join(&experiment, &made, finished)?;
+        stages = rows_of.stages(stages);
+    }
     let Finished {
         scores,
         traces,
@@ -289,15 +314,16 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         headline,
         conventions: Record::conventions(&experiment),
         costs,
-        stages: stages(&pipeline),
+        stages,
         synthetic: reduced,
+        rows_of: rows_of.as_ref().map(|rows_of| rows_of.record(&made)),
         seconds: begun.elapsed().as_secs_f64(),
         peak_memory_mib: peak_memory_mib(),
         configuration: experiment,
     };
     let run = Run {
         // Everything is made of what is stored, so that it is made again to the same bytes.
-        scores: match record.configuration.compact_scores {
+        scores: match record.configuration.compact_scores && rows_of.is_none() {
             true => scores.compacted(),
             false => scores,
         },
@@ -311,6 +337,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         let path = out.join("pictures.png");
         outputs::grid(&run, &benchmark, &pictures)?.write(&path)?;
         written.push(path);
+    } else if let Some(rows_of) = &rows_of {
+        written.extend(rows_of.pictures(&run.record.configuration, &out)?);
     }
     outputs::print(&run, &rebuilt);
     outputs::print_written(&written, root.path());

@@ -52,6 +52,10 @@ pub struct Bench {
     /// Also table every row's difference in AUROC to this one, with interval and p-value
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
+    /// Take the rows that a finished run (in results/ by name, or a folder) has under the same settings, images and networks, and
+    /// compute the others alone
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["shard", "export", "synthetic"])]
+    rows_of: Option<String>,
     /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py); of training images
     /// where a detector fits to them
     #[arg(long, value_name = "DIR")]
@@ -97,6 +101,7 @@ impl Bench {
             seed: self.seed,
             threads: self.threads,
             against: self.against,
+            rows_of: self.rows_of,
             export: self.export,
             dry_run: self.dry_run,
             no_progress: self.no_progress,

@@ -428,12 +428,18 @@ impl Experiment {
         let denoised = self.denoisings.iter().flat_map(Denoising::columns);
         rows.extend(denoised.map(|(column, _)| column));
         rows.extend(self.denoisings.iter().flat_map(Denoising::level_columns));
-        if let Some(headline) = &self.headline {
-            rows.push(HEADLINE.into());
-            rows.extend(headline.fast.then(|| FAST.into()));
-            rows.extend(headline.oracle.then(|| ORACLE.into()));
-        }
+        rows.extend(self.headline_rows().map(str::to_owned));
         rows
+    }
+
+    /// The rows of the election.
+    pub(crate) fn headline_rows(&self) -> impl Iterator<Item = &'static str> {
+        let headline = self.headline.iter();
+        headline.flat_map(|it| {
+            let fast = it.fast.then_some(FAST);
+            let oracle = it.oracle.then_some(ORACLE);
+            [HEADLINE].into_iter().chain(fast).chain(oracle)
+        })
     }
 
     /// Whether a column of scores is a row of tables: all are but those of how hard an image is.

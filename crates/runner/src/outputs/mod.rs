@@ -19,7 +19,7 @@ pub(crate) use self::grid::{factor, tile};
 pub(crate) use self::tables::main_groups;
 use crate::experiment::Experiment;
 use crate::record::Record;
-use crate::scores::{Scores, compact};
+use crate::scores::Scores;
 use crate::synthetic::WARNING;
 use crate::traces::{Traces, summaries};
 use crate::{Result, cascade_sensitivity, differences, evaluate};
@@ -100,17 +100,7 @@ impl Run {
         if let Some(row) = &own.against {
             own.check_row(row)?;
         }
-        let mut fused = self.scores.clone();
-        evaluate::add_fusions(own, &mut fused)?;
-        // The other rows are compact already; once more would move them.
-        let compact = |values: &[f64]| match own.compact_scores {
-            true => compact(values),
-            false => values.to_vec(),
-        };
-        for row in fused.methods().skip(self.scores.methods().count()) {
-            let values = fused.column(row).map(compact).unwrap_or_default();
-            self.scores.push(row, values)?;
-        }
+        evaluate::add_fusions_to_stored(own, &mut self.scores)?;
         Ok(self)
     }
 
