@@ -343,11 +343,12 @@ impl RowsOf {
     /// asked for, there are none.
     pub(super) fn pictures(&self, experiment: &Experiment, out: &Path) -> Result<Option<PathBuf>> {
         let (from, to) = (self.folder.join("pictures.png"), out.join("pictures.png"));
-        let keeps = experiment.headline.is_none() || self.keeps_headline(experiment);
-        if !keeps {
-            println!(
-                "no pictures: the elected setting's syntheses are not stored in a finished run"
-            );
+        let own = &self.run.record.configuration;
+        let alike = self.keeps_headline(experiment)
+            && same(&own.gallery, &experiment.gallery)
+            && same(&own.guards.first(), &experiment.guards.first());
+        if !alike {
+            println!("no pictures: a finished run has no syntheses to show others");
             return match std::fs::remove_file(&to) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(Error::io(&to, &error))

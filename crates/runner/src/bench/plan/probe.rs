@@ -48,18 +48,31 @@ impl Bench<'_> {
         let each = (most / PROBE_SHARE).clamp(1, PROBE_IMAGES) as usize;
         let each = each.min(self.experiment.batch);
         // As many units side by side as in the run: they get into each other's way there too.
-        let mut units: Vec<Done> = self.parts[part]
-            .units(each)
-            .into_iter()
-            .take(rayon::current_num_threads())
-            .map(|unit| Done::new(part, unit))
-            .collect();
+        let some = || -> Vec<Done> {
+            let units = self.parts[part].units(each).into_iter();
+            units
+                .take(rayon::current_num_threads())
+                .map(|unit| Done::new(part, unit))
+                .collect()
+        };
+        let mut units = some();
         let images = units.iter().map(|done| done.unit.len()).sum();
         let wanted: Vec<Of> = settings
             .iter()
             .filter(|it| unknown(it))
             .map(|it| it.of.clone())
             .collect();
+        // A classifier's first pass takes several times as long as the others, and all of the training images may go through it.
+        if wanted.iter().any(|of| matches!(of, Of::Observe(_))) {
+            let (mut first, scratch) = (some(), pipeline.scratch());
+            observe_units(
+                self.experiment,
+                self.networks,
+                self.parts,
+                &mut first,
+                &scratch,
+            )?;
+        }
         let scratch = pipeline.scratch();
         self.try_out(&wanted, &mut units, &scratch, begun)?;
 
