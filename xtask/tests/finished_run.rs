@@ -217,14 +217,25 @@ fn the_rows_of_a_finished_run_are_taken_and_the_others_computed() {
     };
     assert_eq!(keys(&joined), keys(&whole));
     let rows = serde_json::json!(["msp", "diffguard-another/features-l2"]);
-    assert_eq!(joined["rows_of"]["but"], rows);
-    assert!(clone.path("joined/pictures.png").is_file());
+    assert_eq!(joined["rows_of"]["computed"], rows);
+    // A finished run has no syntheses of the elected setting to draw.
+    assert!(clone.path("whole/pictures.png").is_file());
+    assert!(!clone.path("joined/pictures.png").exists());
 
     // In place, with nothing new: the same again.
     let before = results(&clone, "joined");
+    fs::write(clone.path("joined/pictures.png"), "of it").unwrap();
     let again = bench("more", "joined", &["--rows-of", "joined"]);
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(results(&clone, "joined") == before);
+    assert!(clone.path("joined/pictures.png").exists());
+    let chain = record("joined");
+    assert_eq!(chain["rows_of"]["rows_of"]["computed"], rows);
+    let observed = |record: &serde_json::Value| {
+        let stage = &record["stages"]["observe"];
+        stage["computed"].as_u64().unwrap() + stage["reused"].as_u64().unwrap()
+    };
+    assert_eq!(observed(&chain), observed(&joined));
 
     // What would not stand beside each other.
     let refused = |more: &[&str], says: &[&str]| {
@@ -275,6 +286,16 @@ fn the_rows_of_a_finished_run_are_taken_and_the_others_computed() {
         other.replace(&sha256, &"0".repeat(64)),
     )
     .unwrap();
+    // The scores of one run with the record of another.
+    fs::copy(
+        clone.path("again/scores.parquet"),
+        clone.path("joined/scores.parquet"),
+    )
+    .unwrap();
+    refused(
+        &["--rows-of", "joined"],
+        &["one of the files is of another run"],
+    );
     let weights = bench("more", "other", &["--rows-of", "out"]);
     assert_fails(&weights, &["other weights of quick/quick-unet.toml"]);
     assert!(!clone.path("other/scores.parquet").exists());

@@ -222,20 +222,25 @@ pub fn add_fusions(experiment: &Experiment, scores: &mut Scores) -> Result<()> {
     Ok(())
 }
 
-/// The same for scores that are stored: they stay as they are, and what is made of them is rounded as they are.
+/// The same for scores that are stored: they stay as they are, and fusions of them are rounded as they are.
 ///
 /// # Errors
 /// Those of [`add_fusions`].
 pub fn add_fusions_to_stored(experiment: &Experiment, scores: &mut Scores) -> Result<()> {
     let mut fused = scores.clone();
     add_fusions(experiment, &mut fused)?;
-    let compacted = |values: &[f64]| match experiment.compact_scores {
-        true => compact(values),
-        false => values.to_vec(),
+    // An alias is a stored row; rounding once more would move it.
+    let rounds = |row: &str| {
+        let mut aliases = experiment.aliases.iter();
+        experiment.compact_scores && !aliases.any(|alias| alias.name == row)
     };
     let stored = scores.methods().count();
     for row in fused.methods().skip(stored) {
-        let values = fused.column(row).map(compacted).unwrap_or_default();
+        let values = fused.column(row).unwrap_or_default();
+        let values = match rounds(row) {
+            true => compact(values),
+            false => values.to_vec(),
+        };
         scores.push(row, values)?;
     }
     Ok(())

@@ -31,6 +31,9 @@ pub struct Record {
     pub version: String,
     /// Version of burn.
     pub burn: String,
+    /// Version of each stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stage_versions: BTreeMap<String, u32>,
     /// The device.
     pub device: String,
     /// Threads that worked.
@@ -67,6 +70,9 @@ pub struct Record {
     /// The run that it took rows from, where it did not compute them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_of: Option<RowsOfRecord>,
+    /// SHA-256 of `scores.parquet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores_sha256: Option<String>,
     /// Wall-clock seconds of the run.
     pub seconds: f64,
     /// Peak resident memory in MiB, where the system tells.
@@ -80,8 +86,11 @@ pub struct RowsOfRecord {
     pub experiment: String,
     /// SHA-256 of its `scores.parquet`.
     pub scores_sha256: String,
-    /// The rows that are not from there.
-    pub but: Vec<String>,
+    /// The rows that were computed beside them.
+    pub computed: Vec<String>,
+    /// Where it took rows from itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_of: Option<Box<Self>>,
 }
 
 /// The images of a run.

@@ -44,6 +44,7 @@ use crate::record::{BenchmarkRecord, Record, StageRecord, peak_memory_mib};
 use crate::scores::Scores;
 use crate::shard::{Shard, ShardRecord};
 use crate::spent::GuardCost;
+use crate::stages::versions;
 use crate::store::{Store, StorePlace};
 use crate::traces::Traces;
 use crate::{Error, Result, Root, device, evaluate, synthetic};
@@ -268,7 +269,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         &parts,
         units,
         &pipeline,
-        options.export.as_deref(),
+        (options.export.as_deref(), rows_of.as_ref()),
     )?;
     pipeline.progress.finish();
     let mut stages = stages(&pipeline);
@@ -288,6 +289,7 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         experiment: name,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         burn: Record::burn_version(),
+        stage_versions: versions(),
         device: pipeline.device_name.clone(),
         threads: rayon::current_num_threads(),
         benchmark: BenchmarkRecord::of(&benchmark)?,
@@ -317,6 +319,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         stages,
         synthetic: reduced,
         rows_of: rows_of.as_ref().map(|rows_of| rows_of.record(&made)),
+        // Known when they are written.
+        scores_sha256: None,
         seconds: begun.elapsed().as_secs_f64(),
         peak_memory_mib: peak_memory_mib(),
         configuration: experiment,
@@ -338,7 +342,8 @@ pub fn bench(name: &str, options: &Options, stop: &AtomicBool) -> Result<PathBuf
         outputs::grid(&run, &benchmark, &pictures)?.write(&path)?;
         written.push(path);
     } else if let Some(rows_of) = &rows_of {
-        written.extend(rows_of.pictures(&run.record.configuration, &out)?);
+        let record = &run.record;
+        rows_of.pictures(&record.configuration, record.headline.as_ref(), &out)?;
     }
     outputs::print(&run, &rebuilt);
     outputs::print_written(&written, root.path());
@@ -495,13 +500,16 @@ fn scores(
     parts: &[Part],
     mut done: Vec<Done>,
     pipeline: &Pipeline,
-    export: Option<&Path>,
+    (export, rows_of): (Option<&Path>, Option<&RowsOf>),
 ) -> Result<Finished> {
     observe_units(experiment, networks, parts, &mut done, pipeline)?;
     let (fit, mut rest): (Vec<Done>, Vec<Done>) = done
         .into_iter()
         .partition(|d| parts[d.part].split == Split::Fit);
     let mut scores = Scores::new(samples(parts, &rest));
+    if let Some(rows_of) = rows_of {
+        rows_of.check_samples(&scores.samples)?;
+    }
     let baselines = baselines::run(
         experiment,
         networks,

@@ -34,7 +34,10 @@ const PICTURES_PER_SET: usize = 4;
 
 /// The guards whose syntheses are shown, and their columns' headings: those of the gallery, else the chosen one (or the
 /// first).
-fn guards<'a>(experiment: &'a Experiment, chosen: Option<&Chosen>) -> Vec<(&'a Guard, String)> {
+pub(super) fn guards<'a>(
+    experiment: &'a Experiment,
+    chosen: Option<&Chosen>,
+) -> Vec<(&'a Guard, String)> {
     let named = |name: &str| experiment.guards.iter().find(|guard| guard.name == name);
     match &experiment.gallery {
         Some(gallery) => {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use diffguard_datasets::benchmark::OpenBenchmark;
 use diffguard_models::checkpoint::file_sha256;
-use diffguard_report::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::pictures::guards;
 use super::{Chosen, Finished, Shown, elect};
 use crate::experiment::{Denoising, Experiment, Guard};
 use crate::networks::Networks;
@@ -18,10 +18,11 @@ use crate::pipeline::Account;
 use crate::record::{BenchmarkRecord, Record, RowsOfRecord, StageRecord};
 use crate::scores::{Sample, Scores, compact};
 use crate::spent::GuardCost;
+use crate::stages::{ENCODE, OBSERVE, versions};
 use crate::traces::Traces;
 use crate::{Error, Result, Root, evaluate, stored_run};
 
-/// What of an experiment makes its rows and its tables. All else has to be the same for scores to stand beside each other.
+/// The keys that may differ: they say only which rows and which tables there are.
 const ROWS: [&str; 14] = [
     "title",
     "bootstrap",
@@ -51,11 +52,18 @@ impl RowsOf {
     pub(super) fn read(name: &str, root: &Root) -> Result<Self> {
         let folder = stored_run::folder(name, root)?;
         let scores = folder.join(Run::SCORES);
-        Ok(Self {
+        let of = Self {
             run: Run::read(&folder)?,
             scores_sha256: file_sha256(&scores).map_err(|error| Error::file(&scores, error))?,
             folder,
-        })
+        };
+        let recorded = of.run.record.scores_sha256.as_ref();
+        match recorded.is_some_and(|recorded| *recorded != of.scores_sha256) {
+            true => Err(of.refuse(
+                "has scores that its run.json is not of: one of the files is of another run",
+            )),
+            false => Ok(of),
+        }
     }
 
     fn refuse(&self, what: impl std::fmt::Display) -> Error {
@@ -69,8 +77,8 @@ impl RowsOf {
     pub(super) fn check_settings(&self, experiment: &Experiment, device: &str) -> Result<()> {
         let record = &self.run.record;
         let (own, asked) = (
-            surroundings(&record.configuration),
-            surroundings(experiment),
+            surroundings(&record.configuration)?,
+            surroundings(experiment)?,
         );
         let keys: BTreeSet<&String> = own.keys().chain(asked.keys()).collect();
         for key in keys {
@@ -81,8 +89,11 @@ impl RowsOf {
                 return Err(self.refuse(format!("has `{key}` = {own} where {asked} is asked for")));
             }
         }
-        if experiment.each_classifier || !experiment.traces.is_empty() {
-            return Err(self.refuse("has rows of every classifier, or traces, which are not taken"));
+        if experiment.each_classifier {
+            return Err(self.refuse("has rows of every classifier, which are not taken"));
+        }
+        if !experiment.traces.is_empty() {
+            return Err(self.refuse("has traces, which are not taken"));
         }
         if record.synthetic.is_some() {
             return Err(self.refuse("is of generated images"));
@@ -100,7 +111,24 @@ impl RowsOf {
         if let Some((what, own, asked)) = made.into_iter().find(|(_, own, asked)| own != asked) {
             return Err(self.refuse(format!("is of the {what} {own}, and this is {asked}")));
         }
-        Ok(())
+        let here = versions();
+        if record.stage_versions.is_empty() {
+            println!(
+                "{}: its record does not say which versions of the stages made it; see that scores have not changed since",
+                self.folder.display()
+            );
+            return Ok(());
+        }
+        match record
+            .stage_versions
+            .iter()
+            .find(|(stage, version)| here.get(*stage) != Some(*version))
+        {
+            Some((stage, _)) => {
+                Err(self.refuse(format!("is of another version of the stage `{stage}`")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses a run with other networks or over other images.
@@ -111,14 +139,19 @@ impl RowsOf {
     ) -> Result<()> {
         let record = &self.run.record;
         let mut weights = record.provenances().zip(networks.provenances());
-        if let Some((own, here)) = weights.find(|(own, here)| own != here) {
+        if let Some((own, here)) = weights.find(|(own, here)| own.key() != here.key()) {
             return Err(self.refuse(format!(
                 "had other weights of {} (SHA-256 {}) than there are now ({})",
-                here.record, own.sha256, here.sha256
+                here.record,
+                own.key(),
+                here.key()
             )));
         }
-        let perceptual = networks.perceptual.as_ref().map(|it| it.sha256.to_vec());
-        if record.perceptual_sha256 != perceptual {
+        // Where one of them had none, no row that is taken looks through any.
+        let perceptual = networks.perceptual.as_ref().map(|it| it.sha256.as_slice());
+        if let (Some(own), Some(here)) = (record.perceptual_sha256.as_deref(), perceptual)
+            && own != here
+        {
             return Err(self.refuse("had other files of DISTS or LPIPS than there are now"));
         }
         let here = BenchmarkRecord::of(benchmark)?;
@@ -197,6 +230,12 @@ impl RowsOf {
                 .iter()
                 .all(|guard| self.has_guard(experiment, guard))
             && self.run.record.headline.is_some()
+            && self.has(
+                &experiment
+                    .headline_rows()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            )
     }
 
     /// Refuses to hold an election again whose winner would be synthesised once more, with oracle labels.
@@ -207,10 +246,15 @@ impl RowsOf {
         }
         let own = stood(&self.run.record.configuration).into_iter();
         let names: Vec<String> = own.map(|guard| format!("\"{}\"", guard.name)).collect();
+        let mend = match names.is_empty() {
+            true => "leave [headline] out".to_owned(),
+            false => format!(
+                "keep its [headline], with `guards = [{}]` and these guards unchanged",
+                names.join(", ")
+            ),
+        };
         Err(self.refuse(format!(
-            "elected its row `diffguard` otherwise, and the elected setting is run with oracle labels; keep the [headline] as it \
-             was, with `guards = [{}]` and these guards unchanged",
-            names.join(", ")
+            "elected its row `diffguard` otherwise or not at all, and the elected setting is run with oracle labels; {mend}"
         )))
     }
 
@@ -233,7 +277,6 @@ impl RowsOf {
         fresh: Finished,
     ) -> Result<Finished> {
         let (record, own) = (&self.run.record, &self.run.scores);
-        self.check_samples(&fresh.scores.samples)?;
         // The run's own are compact already; once more would move them.
         let new = match experiment.compact_scores {
             true => fresh.scores.compacted(),
@@ -256,10 +299,14 @@ impl RowsOf {
         let headline = self.elected(experiment, &costs, &mut scores)?;
         evaluate::add_fusions_to_stored(experiment, &mut scores)?;
         // Of the new guards the first has pictures.
-        let shown = lacking.guards.first().map(|guard| &guard.name);
-        let pictures = match &headline {
-            Some(chosen) if shown == Some(&chosen.guard) => fresh.pictures,
-            _ => Shown::default(),
+        let shown = guards(experiment, headline.as_ref());
+        let drawn = match (&experiment.gallery, shown.first(), lacking.guards.first()) {
+            (None, Some((shown, _)), Some(new)) => shown.name == new.name,
+            _ => false,
+        };
+        let pictures = match drawn {
+            true => fresh.pictures,
+            false => Shown::default(),
         };
         Ok(Finished {
             scores,
@@ -271,7 +318,12 @@ impl RowsOf {
         })
     }
 
-    fn check_samples(&self, here: &[Sample]) -> Result<()> {
+    /// Refuses a run of other samples, or one whose classifier predicted otherwise.
+    pub(super) fn check_samples(&self, here: &[Sample]) -> Result<()> {
+        let own = self.run.scores.samples.len();
+        if own != here.len() {
+            return Err(self.refuse(format!("has {own} samples where {} are now", here.len())));
+        }
         let mut pairs = here.iter().zip(&self.run.scores.samples);
         let Some((here, own)) = pairs.find(|(here, own)| here != own) else {
             return Ok(());
@@ -302,7 +354,11 @@ impl RowsOf {
         let chosen = elect(experiment, costs, &mut all)?;
         for row in experiment.headline_rows() {
             let values = all.column(row).unwrap_or_default();
-            let values = match experiment.compact_scores {
+            // One that is a row of its own is rounded already.
+            let known = scores
+                .methods()
+                .any(|known| scores.column(known) == Some(values));
+            let values = match experiment.compact_scores && !known {
                 true => compact(values),
                 false => values.to_vec(),
             };
@@ -317,6 +373,10 @@ impl RowsOf {
         mut stages: BTreeMap<String, StageRecord>,
     ) -> BTreeMap<String, StageRecord> {
         for (stage, known) in &self.run.record.stages {
+            // Once for all rows, in this run again.
+            if [OBSERVE, ENCODE].contains(&stage.as_str()) && stages.contains_key(stage) {
+                continue;
+            }
             let here = stages.entry(stage.clone()).or_insert_with(|| StageRecord {
                 account: Account::default(),
                 images_per_second: 0.0,
@@ -335,33 +395,46 @@ impl RowsOf {
         RowsOfRecord {
             experiment: self.run.record.experiment.clone(),
             scores_sha256: self.scores_sha256.clone(),
-            but: computed(lacking),
+            computed: computed(lacking),
+            rows_of: self.run.record.rows_of.clone().map(Box::new),
         }
     }
 
-    /// Copies the run's pictures into another folder: a finished run has no syntheses to make them of again. Where others are
-    /// asked for, there are none.
-    pub(super) fn pictures(&self, experiment: &Experiment, out: &Path) -> Result<Option<PathBuf>> {
-        let (from, to) = (self.folder.join("pictures.png"), out.join("pictures.png"));
-        let own = &self.run.record.configuration;
-        let alike = self.keeps_headline(experiment)
-            && same(&own.gallery, &experiment.gallery)
-            && same(&own.guards.first(), &experiment.guards.first());
-        if !alike {
-            println!("no pictures: a finished run has no syntheses to show others");
-            return match std::fs::remove_file(&to) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::io(&to, &error))
-                }
-                _ => Ok(None),
-            };
+    /// Says where pictures of taken rows are: a finished run has no syntheses to draw them of again. In place they stay while they
+    /// show what is asked for; others would be out of date.
+    pub(super) fn pictures(
+        &self,
+        experiment: &Experiment,
+        chosen: Option<&Chosen>,
+        out: &Path,
+    ) -> Result<()> {
+        let path = out.join("pictures.png");
+        let record = &self.run.record;
+        let names = |of: &Experiment, chosen: Option<&Chosen>| -> Vec<String> {
+            let shown = guards(of, chosen).into_iter();
+            shown.map(|(guard, _)| guard.name.clone()).collect()
+        };
+        let shown = names(experiment, chosen);
+        if shown.is_empty() {
+            return Ok(());
         }
-        if !from.is_file() || from.canonicalize().ok() == to.canonicalize().ok() {
-            return Ok(None);
+        let taken =
+            |guard: &Guard| !shown.contains(&guard.name) || self.has_guard(experiment, guard);
+        let in_place = self.folder.canonicalize().ok() == out.canonicalize().ok();
+        if in_place
+            && same(&record.configuration.gallery, &experiment.gallery)
+            && shown == names(&record.configuration, record.headline.as_ref())
+            && experiment.guards.iter().all(taken)
+        {
+            return Ok(());
         }
-        let bytes = std::fs::read(&from).map_err(|error| Error::io(&from, &error))?;
-        write_atomic(&to, bytes)?;
-        Ok(Some(to))
+        println!("no pictures: a finished run has no syntheses to draw them of");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(&path, &error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -375,12 +448,16 @@ fn stood(experiment: &Experiment) -> Vec<Guard> {
 }
 
 /// An experiment without what makes its rows.
-fn surroundings(experiment: &Experiment) -> serde_json::Map<String, Value> {
-    let Ok(Value::Object(mut all)) = serde_json::to_value(experiment) else {
-        return serde_json::Map::new();
-    };
-    all.retain(|key, _| !ROWS.contains(&key.as_str()));
-    all
+fn surroundings(experiment: &Experiment) -> Result<serde_json::Map<String, Value>> {
+    match serde_json::to_value(experiment) {
+        Ok(Value::Object(mut all)) => {
+            all.retain(|key, _| !ROWS.contains(&key.as_str()));
+            Ok(all)
+        }
+        _ => Err(Error::Setting(
+            "the experiment cannot be written as JSON".into(),
+        )),
+    }
 }
 
 /// Whether two settings are written alike.
@@ -419,10 +496,12 @@ fn computed(experiment: &Experiment) -> Vec<String> {
 
 /// What costs are called, of all guards and denoisings.
 fn cost_keys(experiment: &Experiment) -> BTreeSet<String> {
-    let guards = experiment.guards.iter();
-    let guards = guards.flat_map(|guard| {
-        let reconstructs = [false, true].into_iter();
-        reconstructs.map(|reconstructs| GuardCost::key(&guard.name, reconstructs))
+    let guards = experiment.guards.iter().flat_map(|guard| {
+        let reconstructed = guard.needs_reconstruction();
+        let reconstructed = reconstructed.then(|| GuardCost::key(&guard.name, true));
+        [GuardCost::key(&guard.name, false)]
+            .into_iter()
+            .chain(reconstructed)
     });
     let denoisings = experiment.denoisings.iter().flat_map(Denoising::columns);
     guards.chain(denoisings.map(|(column, _)| column)).collect()

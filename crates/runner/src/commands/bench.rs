@@ -53,8 +53,8 @@ pub struct Bench {
     #[arg(long, value_name = "ROW")]
     against: Option<String>,
     /// Take the rows that a finished run (in results/ by name, or a folder) has under the same settings, images and networks, and
-    /// compute the others alone
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["shard", "export", "synthetic"])]
+    /// compute the others alone; fusions are made of the scores as they are stored
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["shard", "export", "synthetic", "force"])]
     rows_of: Option<String>,
     /// Also write features, logits and heads to DIR, for other programs (see xtask/peers/detectors.py); of training images
     /// where a detector fits to them

@@ -11,6 +11,7 @@ mod traces;
 
 use std::path::{Path, PathBuf};
 
+use diffguard_models::checkpoint::file_sha256;
 use diffguard_report::table::{Table, TerminalOptions};
 use diffguard_report::{Metric, MetricRow, csv, write_atomic};
 
@@ -22,7 +23,7 @@ use crate::record::Record;
 use crate::scores::Scores;
 use crate::synthetic::WARNING;
 use crate::traces::{Traces, summaries};
-use crate::{Result, cascade_sensitivity, differences, evaluate};
+use crate::{Error, Result, cascade_sensitivity, differences, evaluate};
 
 /// A finished run: all that its tables and plots are made of.
 #[derive(Clone, Debug)]
@@ -72,7 +73,13 @@ impl Run {
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(Self::SCORES);
         self.scores.write(&path)?;
-        self.record.write(folder)?;
+        // Scores and record are two files: this tells whether they are of one run.
+        let sha256 = file_sha256(&path).map_err(|error| Error::file(&path, error))?;
+        let record = Record {
+            scores_sha256: Some(sha256),
+            ..self.record.clone()
+        };
+        record.write(folder)?;
         let mut written = vec![path, folder.join(Record::FILE)];
         if !self.record.configuration.traces.is_empty() {
             let path = folder.join(Self::TRACES);

@@ -14,7 +14,7 @@ use crate::stages::{Observed, Synthesis};
 use crate::store::{Key, Output};
 
 pub const STAGE: &str = "compare";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// Scores of a work unit by similarity; higher means more in-distribution.
 pub type Columns = BTreeMap<SimilarityName, Vec<f64>>;

@@ -17,7 +17,7 @@ use crate::stages::Encoded;
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "denoise";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 const ROUNDS_TOGETHER: usize = 30;
 

@@ -12,7 +12,7 @@ use crate::stages::Kept;
 use crate::store::{Key, Output};
 
 pub const STAGE: &str = "encode";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// An encoded work unit.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::stages::{Encoded, Kept, Noised};
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "invert";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// An inverted work unit, or [one that was noised](crate::stages::noise()) in place of that.
 #[derive(Clone, Debug)]

@@ -13,6 +13,8 @@ mod perturb;
 mod synthesise;
 mod trace;
 
+use std::collections::BTreeMap;
+
 pub use compare::{Columns, Compared, STAGE as COMPARE, compare, compare_key};
 pub use denoise::{STAGE as DENOISE, denoise, denoise_key, denoising_columns, spans};
 pub use encode::{Encoded, STAGE as ENCODE, encode, encode_key};
@@ -29,3 +31,20 @@ pub use trace::{STAGE as TRACE, trace, trace_key};
 pub const STAGES: [&str; 8] = [
     OBSERVE, PERTURB, ENCODE, INVERT, SYNTHESISE, COMPARE, DENOISE, TRACE,
 ];
+
+/// Which version of each stage this program has; another one makes other outputs.
+pub fn versions() -> BTreeMap<String, u32> {
+    [
+        (OBSERVE, observe::VERSION),
+        (PERTURB, perturb::VERSION),
+        (ENCODE, encode::VERSION),
+        (INVERT, invert::VERSION),
+        ("noise", noise::VERSION),
+        (SYNTHESISE, synthesise::VERSION),
+        (COMPARE, compare::VERSION),
+        (DENOISE, denoise::VERSION),
+        (TRACE, trace::VERSION),
+    ]
+    .map(|(stage, version)| (stage.to_owned(), version))
+    .into()
+}

@@ -15,7 +15,7 @@ use crate::stages::{Encoded, Inversion, Kept};
 use crate::store::Key;
 
 const NAME: &str = "noise";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// One draw of noise on a work unit.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::pipeline::{Pipeline, array};
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "observe";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// What a classifier says of a work unit.
 #[derive(Clone, Debug)]

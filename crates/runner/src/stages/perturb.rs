@@ -12,7 +12,7 @@ use crate::pipeline::{Pipeline, array};
 use crate::store::{Array, Key, Output};
 
 pub const STAGE: &str = "perturb";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 #[derive(Serialize)]
 struct DependsOn<'a> {

@@ -16,7 +16,7 @@ use crate::stages::{Inversion, Kept};
 use crate::store::{Key, Output};
 
 pub const STAGE: &str = "synthesise";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// A synthesised work unit.
 #[derive(Clone, Debug)]

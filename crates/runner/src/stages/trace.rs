@@ -19,7 +19,7 @@ use crate::store::{Array, Key, Output};
 use crate::traces::{Series, TraceKind};
 
 pub const STAGE: &str = "trace";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 #[derive(Serialize)]
 struct DependsOn<'a> {

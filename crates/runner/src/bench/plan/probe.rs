@@ -44,7 +44,6 @@ impl Bench<'_> {
         let Some(part) = self.parts.iter().position(|it| it.split == Split::IdTest) else {
             return Ok(None);
         };
-        let begun = Instant::now();
         let each = (most / PROBE_SHARE).clamp(1, PROBE_IMAGES) as usize;
         let each = each.min(self.experiment.batch);
         // As many units side by side as in the run: they get into each other's way there too.
@@ -55,8 +54,6 @@ impl Bench<'_> {
                 .map(|unit| Done::new(part, unit))
                 .collect()
         };
-        let mut units = some();
-        let images = units.iter().map(|done| done.unit.len()).sum();
         let wanted: Vec<Of> = settings
             .iter()
             .filter(|it| unknown(it))
@@ -73,6 +70,9 @@ impl Bench<'_> {
                 &scratch,
             )?;
         }
+        let begun = Instant::now();
+        let mut units = some();
+        let images = units.iter().map(|done| done.unit.len()).sum();
         let scratch = pipeline.scratch();
         self.try_out(&wanted, &mut units, &scratch, begun)?;
 
